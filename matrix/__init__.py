@@ -1,0 +1,1 @@
+"""Matrix data: rows with sources, the catalogue of checks, profiles and their schemas."""
