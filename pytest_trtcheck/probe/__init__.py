@@ -1,0 +1,1 @@
+"""Read the world: files, processes, the driver. Facts only; nothing here has heard of the matrix."""
