@@ -1,0 +1,178 @@
+"""Does TensorRT-LLM stand among the releases that it was built with?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pytest_trtcheck.model.components import title_of
+from pytest_trtcheck.model.versions import ContainerTag, DottedVersion, PackageVersion
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pytest_trtcheck.model.finding import Finding
+    from pytest_trtcheck.rules.rows import Row
+    from pytest_trtcheck.verdict.base import Context, Unasked, Words
+
+_CHECKS = {
+    "TRC-LLM-001": "tensorrt",
+    "TRC-LLM-002": "torch",
+    "TRC-LLM-003": "cuda_runtime",
+    "TRC-LLM-004": "python",
+    "TRC-LLM-005": "triton_container",
+}
+
+
+def tensorrt_llm(context: Context) -> Iterator[Finding | Unasked]:
+    """Judge the partners of TensorRT-LLM by the row of its release."""
+    version = context.package("tensorrt_llm")
+    if version is None:
+        return
+    row = context.matrix.match("tensorrt_llm", version.public)
+    if row is None:
+        yield from _no_row(context, version)
+        return
+    yield from _tensorrt(context, version, row)
+    yield from _torch(context, version, row)
+    yield from _cuda(context, version, row)
+    yield from _python(context, version, row)
+    yield from _container(context, version, row)
+
+
+def _no_row(context: Context, version: PackageVersion) -> Iterator[Finding]:
+    """Say for each partner that is there that the matrix is silent."""
+    for check, key in _CHECKS.items():
+        if context.fact(key).is_found:
+            yield context.unknown(
+                check, key, facts=(key, "tensorrt_llm"), expected=f"a row for TensorRT-LLM {version}",
+                found=f"{title_of(key)} {context.stack.value(key) or 'of unknown version'}",
+                detail=f"the matrix of {context.matrix.identity.date} has no row for this release",
+                remedy="Update pytest-trtcheck, or add a row of your own with --trtcheck-matrix.",
+            )  # fmt: skip
+
+
+def _pin(row: Row, name: str, version: PackageVersion) -> tuple[str, bool] | None:
+    """Return the release's own requirement and whether the version meets it; None where the row has none."""
+    text = row.value(f"pin_{name}")
+    if not isinstance(text, str) or not text:
+        return None
+    from packaging.specifiers import SpecifierSet
+
+    return text, SpecifierSet(text).contains(version.pep440, prereleases=True)
+
+
+def _answer(context: Context, check: str, key: str, words: Words, met: bool | None, remedy: str = "") -> Finding:
+    if met:
+        return context.compatible(check, key, words)
+    if met is None:
+        return context.unknown(check, key, words, detail="the version found is too short to decide")
+    if remedy:
+        words["remedy"] = remedy
+    return context.incompatible(check, key, words, components=(key, "tensorrt_llm"))
+
+
+def _same_release(have: DottedVersion, want: DottedVersion) -> bool | None:
+    """Compare major and minor; None when the minor is not known."""
+    if len(have.parts) < 2:
+        return None if have.major == want.major else False
+    return have.parts[:2] == (want.major, want.minor)
+
+
+def _tensorrt(context: Context, version: PackageVersion, row: Row) -> Iterator[Finding]:
+    have = context.dotted("tensorrt")
+    wanted = row.value("tensorrt")
+    if have is None or row.value("uses_tensorrt") is False or wanted is None:
+        return
+    want = DottedVersion.parse(str(wanted))
+    words: Words = {
+        "facts": ("tensorrt", "tensorrt_llm"),
+        "source": row.source("tensorrt"),
+        "expected": f"TensorRT {want} for TensorRT-LLM {version}",
+        "found": f"TensorRT {context.stack.value('tensorrt')}",
+    }
+    yield _answer(context, "TRC-LLM-001", "tensorrt", words, _same_release(have, want), f"pip install tensorrt=={want}")
+
+
+def _torch(context: Context, version: PackageVersion, row: Row) -> Iterator[Finding]:
+    have = context.package("torch")
+    if have is None:
+        return
+    ngc, public = row.value("torch_ngc"), row.value("torch")
+    pin = _pin(row, "torch", have)
+    if ngc and PackageVersion.parse(str(ngc)).text == have.text:
+        expected, met, cell = f"torch {ngc} of the NGC image", True, "torch_ngc"
+    elif pin:
+        expected, met, cell = f"torch {pin[0]}", pin[1], "pin_torch"
+    elif public:
+        want = DottedVersion.parse(str(public))
+        expected, met, cell = f"torch {want}", bool(_same_release(have.base, want)), "torch"
+    else:
+        return
+    words: Words = {
+        "facts": ("torch", "tensorrt_llm"),
+        "source": row.source(cell),
+        "expected": f"{expected} for TensorRT-LLM {version}",
+        "found": f"torch {have}",
+    }
+    remedy = f"pip install 'torch{pin[0]}'" if pin else f"pip install torch=={public}" if public else ""
+    yield _answer(context, "TRC-LLM-002", "torch", words, met, remedy)
+
+
+def _cuda(context: Context, version: PackageVersion, row: Row) -> Iterator[Finding]:
+    wanted = row.value("cuda")
+    key = next((key for key in ("torch_cuda", "cuda_runtime", "cuda_toolkit") if context.dotted(key)), None)
+    have = context.dotted(key) if key else None
+    if wanted is None or have is None or key is None:
+        return
+    want = DottedVersion.parse(str(wanted))
+    component = "torch" if key == "torch_cuda" else key
+    words: Words = {
+        "facts": (key, "tensorrt_llm"),
+        "source": row.source("cuda"),
+        "expected": f"CUDA {want.major} (built with {want}) for TensorRT-LLM {version}",
+        "found": f"CUDA {have} ({title_of(component)})",
+    }
+    yield _answer(context, "TRC-LLM-003", component, words, have.major == want.major)
+
+
+def _python(context: Context, version: PackageVersion, row: Row) -> Iterator[Finding]:
+    have, pythons = context.dotted("python"), row.value("python")
+    if have is None or not pythons:
+        return
+    words: Words = {
+        "facts": ("python", "tensorrt_llm"),
+        "source": row.source("python"),
+        "expected": f"Python {' or '.join(pythons)} for TensorRT-LLM {version}",
+        "found": f"Python {have}",
+    }
+    yield _answer(context, "TRC-LLM-004", "python", words, have.major_minor in pythons)
+
+
+def _container(context: Context, version: PackageVersion, row: Row) -> Iterator[Finding]:
+    tag = ContainerTag.try_parse(context.stack.value("triton_container"))
+    container = context.matrix.row("triton_container", tag.month) if tag else None
+    if tag is None or container is None:
+        return
+    shipped = container.value("tensorrt_llm")
+    months = row.value("triton_containers") or ()
+    words: Words = {
+        "facts": ("triton_container", "tensorrt_llm"),
+        "source": container.source("tensorrt_llm"),
+        "expected": f"TensorRT-LLM {shipped or 'of an unknown release'} in Triton {tag.month}",
+        "found": f"TensorRT-LLM {version}",
+    }
+    if tag.month in months or (
+        shipped and PackageVersion.parse(str(shipped)).pep440.base_version == version.pep440.base_version
+    ):
+        yield context.compatible("TRC-LLM-005", "triton_container", words)
+    elif shipped is None or "trtllm" not in tag.variant:
+        why = (
+            "the matrix does not know what this month ships"
+            if shipped is None
+            else "it is not known whether this is the TensorRT-LLM variant of the image"
+        )
+        yield context.unknown("TRC-LLM-005", "triton_container", words, detail=why)
+    else:
+        yield context.incompatible(
+            "TRC-LLM-005", "triton_container", words, components=("tensorrt_llm", "triton_container")
+        )

@@ -1,0 +1,159 @@
+"""From findings and results to the verdict of a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from pytest_trtcheck.model.components import COMPONENTS, PLATFORM_TITLES, title_of
+from pytest_trtcheck.model.facts import Fact, State
+from pytest_trtcheck.model.finding import Finding, Severity, Verdict
+from pytest_trtcheck.model.report import Outcome, Reason, RunVerdict, StackRow
+from pytest_trtcheck.verdict.base import Unasked, join
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from pytest_trtcheck.model.facts import Stack
+    from pytest_trtcheck.model.report import Result
+    from pytest_trtcheck.rules.profiles import Profile
+
+
+class FailOn(str, Enum):
+    """The mildest finding that rejects a run."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    UNKNOWN = "unknown"
+
+
+def outcome_of(answer: Finding | Unasked, fail_on: FailOn) -> tuple[Outcome, Reason | None]:
+    """Return how a check of the stack suite ends for this answer."""
+    if isinstance(answer, Unasked):
+        return Outcome.NOT_RUN, answer.reason
+    if answer.verdict is Verdict.INCOMPATIBLE:
+        return Outcome.FAILED, None
+    if answer.verdict is Verdict.UNKNOWN:
+        return (Outcome.FAILED, None) if fail_on is FailOn.UNKNOWN else (Outcome.NOT_RUN, Reason.UNDECIDED)
+    strict = fail_on in {FailOn.WARNING, FailOn.UNKNOWN}
+    return (Outcome.FAILED if answer.severity is Severity.WARNING and strict else Outcome.PASSED), None
+
+
+@dataclass(frozen=True)
+class Conclusion:
+    """The verdict of a run and its grounds."""
+
+    verdict: RunVerdict
+    reasons: tuple[str, ...]
+    not_looked_at: tuple[str, ...]
+
+
+def conclude(stack: Stack, results: Sequence[Result], profile: Profile, *, interrupted: bool = False) -> Conclusion:
+    """Accept a run only when something ran and was judged, all that the profile names ran, and nothing failed."""
+    failed = [result for result in results if result.outcome is Outcome.FAILED]
+    errors = [result for result in results if result.outcome is Outcome.ERROR]
+    missing = [
+        *_missing(stack, results, profile),
+        *(["the run was interrupted before its end"] if interrupted else []),
+    ]
+    reasons: list[str] = []
+    if failed:
+        reasons.append(f"{_count(len(failed), 'check')} failed: {_names(failed)}")
+    if errors:
+        reasons.append(f"{_count(len(errors), 'check')} ended in an error: {_names(errors)}")
+    reasons += missing
+    if failed or errors:
+        verdict = RunVerdict.REJECTED
+    elif missing:
+        verdict = RunVerdict.INCONCLUSIVE
+    else:
+        verdict = RunVerdict.ACCEPTED
+        passed = sum(result.outcome is Outcome.PASSED for result in results)
+        reasons.append(f"{_count(passed, 'check')} ran and passed, none failed")
+    return Conclusion(verdict, tuple(reasons), tuple(_not_looked_at(stack, results)))
+
+
+def _missing(stack: Stack, results: Sequence[Result], profile: Profile) -> Iterable[str]:
+    """Say what the profile names and the run did not deliver."""
+    for key in profile.required_components:
+        fact = stack.get(key)
+        if not fact.is_found:
+            yield f"profile {profile.name} needs {title_of(key)}, which is {_state_words(fact)}"
+    if profile.any_of_components and not any(stack.get(key).is_found for key in profile.any_of_components):
+        wanted = join(map(title_of, profile.any_of_components))
+        yield f"nothing was found that profile {profile.name} could judge: no {wanted}"
+    outcomes = {result.name: result for result in results}
+    for name in profile.required_checks:
+        result = outcomes.get(name)
+        if result is None:
+            yield f"profile {profile.name} needs check {name}, which was not planned"
+        elif result.reason is not None:
+            why = f"{result.reason.value}: {result.message}"
+            yield f"profile {profile.name} needs check {name}, which did not run ({why})"
+    for suite, minimum in profile.minimum_executed.items():
+        ran = sum(result.suite == suite and result.outcome is not Outcome.NOT_RUN for result in results)
+        if ran < minimum:
+            yield f"profile {profile.name} needs at least {_count(minimum, 'check')} of suite {suite} to run, {ran} did"
+
+
+def _state_words(fact: Fact) -> str:
+    words = {State.ABSENT: "not there", State.UNREADABLE: "unreadable", State.NOT_PROBED: "not probed"}
+    return words.get(fact.state, fact.state.value) + (f" ({fact.reason})" if fact.reason else "")
+
+
+def _not_looked_at(stack: Stack, results: Sequence[Result]) -> Iterable[str]:
+    """Say what a reader could think was checked and was not."""
+    gpu = stack.get("gpu")
+    if not gpu.is_found:
+        yield f"GPU: {_state_words(gpu)}"
+    not_probed = [title_of(fact.key) for fact in _table_facts(stack) if fact.state is State.NOT_PROBED]
+    if not_probed:
+        yield f"not read in this run: {join(not_probed)}"
+    for reason in Reason:
+        left_out = [result for result in results if result.reason is reason]
+        if left_out and reason is not Reason.UNDECIDED:
+            yield f"{_count(len(left_out), 'check')} not run ({reason.value}): {_names(left_out)}"
+
+
+def stack_table(stack: Stack, findings: Sequence[Finding]) -> tuple[StackRow, ...]:
+    """Return the stack table: what is there, where it was read, and what the matrix expects of it."""
+    return tuple(_row(fact, findings) for fact in _table_facts(stack) if fact.state is not State.NOT_PROBED)
+
+
+def _table_facts(stack: Stack) -> Iterable[Fact]:
+    return (stack.get(key) for key in (*PLATFORM_TITLES, *(component.key for component in COMPONENTS)))
+
+
+def _row(fact: Fact, findings: Sequence[Finding]) -> StackRow:
+    about = [finding for finding in findings if fact.key in finding.components or fact.key in finding.facts[:1]]
+    about.sort(key=_weight)
+    # What a package declares of itself is a check, not an expectation of the matrix.
+    telling = [finding for finding in about if finding.source.row or _word(finding) != "compatible"]
+    expected = "; ".join(dict.fromkeys(finding.expected for finding in telling if finding.expected))
+    version = (fact.value or "present, version unknown") if fact.is_found else fact.state.value.replace("_", " ")
+    return StackRow(
+        component=fact.key,
+        version=version,
+        where=fact.where or fact.reason,
+        expected=expected,
+        state=_word(about[0]) if about else "",
+    )
+
+
+def _weight(finding: Finding) -> int:
+    return ["incompatible", "unknown", "warning", "compatible"].index(_word(finding))
+
+
+def _word(finding: Finding) -> str:
+    condition = finding.verdict is Verdict.COMPATIBLE and finding.severity is Severity.WARNING
+    return "warning" if condition else finding.verdict.value
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _names(results: Sequence[Result], limit: int = 5) -> str:
+    names = [result.name for result in results]
+    return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")
