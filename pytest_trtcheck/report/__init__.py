@@ -1,0 +1,1 @@
+"""Renderers of a RunReport. They compute nothing and escape everything."""

@@ -1,0 +1,108 @@
+"""``report.json``, from which everything else can be rendered again; and parts of it on their own.
+
+The parts (a stack, a result) travel between the processes of a distributed run as plain values.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from pytest_trtcheck.errors import ReportError
+from pytest_trtcheck.model.codec import MAX_TEXT_CHARACTERS, decode, encode, show, valid_unicode
+from pytest_trtcheck.model.facts import Stack
+from pytest_trtcheck.model.report import SCHEMA_VERSION, Result, RunReport
+from pytest_trtcheck.report.text import truncate
+
+MAX_DOCUMENT_CHARACTERS = 64 * 1024 * 1024
+
+
+def to_json(report: RunReport) -> str:
+    """Return the report as a JSON document, ``schema_version`` first and all keys in a fixed order.
+
+    It is plain ASCII, so that no viewer obeys a control character or a mark in it. Text is kept as found, but for lone
+    surrogates, which become U+FFFD, and for texts beyond 64 KiB, which are cleaned and cut in the middle.
+    """
+    document = {"schema_version": report.schema_version, **_encode(report)}
+    return json.dumps(document, indent=1, allow_nan=False) + "\n"
+
+
+def from_json(text: str) -> RunReport:
+    """Return the report that a JSON document holds.
+
+    Raises ReportError, one line naming the path in the document, for anything that ``to_json`` cannot have written.
+    """
+    if len(text) > MAX_DOCUMENT_CHARACTERS:
+        raise ReportError(
+            f"report (top level): expected at most {MAX_DOCUMENT_CHARACTERS} characters, found {len(text)}"
+        )
+    try:
+        document = json.loads(text, object_pairs_hook=_unique_keys, parse_constant=_no_constant)
+    except json.JSONDecodeError as error:
+        raise ReportError(
+            f"report line {error.lineno} column {error.colno}: expected JSON, found {error.msg!r}"
+        ) from error
+    except (ValueError, RecursionError) as error:
+        # Numbers of thousands of digits and nesting of thousands of levels.
+        raise ReportError(f"report (top level): expected JSON of a sane size, found {show(str(error))}") from error
+    _check_version(document)
+    return decode(RunReport, document)
+
+
+def stack_to_dict(stack: Stack) -> dict[str, Any]:
+    """Return the stack as plain JSON values."""
+    return _encode(stack)
+
+
+def stack_from_dict(value: object) -> Stack:
+    """Return the stack; raise ReportError when the value is none."""
+    return decode(Stack, value, "stack")
+
+
+def result_to_dict(result: Result) -> dict[str, Any]:
+    """Return the result as plain JSON values."""
+    return _encode(result)
+
+
+def result_from_dict(value: object) -> Result:
+    """Return the result; raise ReportError when the value is none."""
+    return decode(Result, value, "result")
+
+
+def _encode(value: object) -> dict[str, Any]:
+    encoded: dict[str, Any] = encode(value, text=_bounded)
+    return encoded
+
+
+def _bounded(text: str) -> str:
+    if len(text) <= MAX_TEXT_CHARACTERS:
+        return valid_unicode(text)
+    return truncate(text, MAX_TEXT_CHARACTERS, MAX_TEXT_CHARACTERS)
+
+
+def _check_version(document: object) -> None:
+    """Refuse what a newer release wrote before its unknown keys are taken for mistakes."""
+    version = document.get("schema_version") if isinstance(document, dict) else None
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise ReportError(
+            f"report schema_version: expected a whole number from 1 to {SCHEMA_VERSION}, "
+            f"found {show(version)}; name a report.json that pytest --trtcheck wrote"
+        )
+    if version > SCHEMA_VERSION:
+        raise ReportError(
+            f"report schema_version: expected at most {SCHEMA_VERSION}, found {show(version)}; "
+            "a newer pytest-trtcheck wrote this report: upgrade to read it"
+        )
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    document: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in document:
+            raise ReportError(f"report (top level): expected every key once, found {show(key)} twice in one object")
+        document[key] = value
+    return document
+
+
+def _no_constant(name: str) -> float:
+    raise ReportError(f"report (top level): expected finite numbers, found {name}")

@@ -1,0 +1,231 @@
+"""``report.md`` for a step summary, a merge request or a mail: the verdict first, then what it rests on.
+
+GitHub's dialect. Every text of the report goes through ``escape``, ``code`` or ``_fence``: nothing in it can open a
+tag, end a cell or start a block of its own.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from pytest_trtcheck.model.components import title_of
+from pytest_trtcheck.model.report import Outcome, RunVerdict
+from pytest_trtcheck.report.sections import (
+    OUTCOME_WORDS,
+    REASON_WORDS,
+    broken_results,
+    count_outcomes,
+    describe_faults,
+    describe_matrix,
+    describe_source,
+    group_findings,
+    not_run_by_reason,
+    split_table,
+)
+from pytest_trtcheck.report.text import MAX_LINE_CHARACTERS, one_line, truncate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from pytest_trtcheck.model.finding import Finding
+    from pytest_trtcheck.model.report import Result, RunReport, StackRow
+
+MAX_LISTED = 50
+"""Entries of one list; a GitHub step summary holds 1 MiB."""
+MAX_EXAMPLES = 8
+MAX_CELL_CHARACTERS = 200
+MAX_BLOCK_BYTES = 4096
+MAX_BLOCK_LINES = 40
+
+_SIGNS = {"incompatible": "❌", "unknown": "❔", "warning": "⚠️", "compatible": "✅"}
+_VERDICT_SIGNS = {RunVerdict.ACCEPTED: "✅", RunVerdict.REJECTED: "❌", RunVerdict.INCONCLUSIVE: "❔"}
+# An underscore inside a word is no emphasis, so names such as cuda_runtime stay readable.
+_SPECIAL = re.compile(r"[\\`*\[\]~#$]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
+# What would open a list or a quote or draw a rule at the start of a line.
+_LINE_START = re.compile(r"^(\d{0,9})([-+.)](?=[-\s]|$)|>)")
+# A pipe as an entity: renderers disagree on a backslash before an escaped one.
+_ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", "|": "&#124;"})
+
+
+def render_markdown(report: RunReport) -> str:
+    """Return the report as Markdown."""
+    groups = group_findings(report.findings)
+    blocks = [
+        _headline(report),
+        _table_of_stack(report.table),
+        _findings("Incompatible", groups.incompatible),
+        _findings("Unknown", groups.unknown),
+        _findings("Warnings", groups.warnings),
+        _compatible(groups.compatible),
+        _results(report),
+        _not_run(report.results),
+        _bullets("Not looked at", report.not_looked_at),
+        _footer(report),
+    ]
+    return "\n\n".join(block for block in blocks if block) + "\n"
+
+
+def escape(text: str, limit: int = MAX_LINE_CHARACTERS) -> str:
+    """Return a text on one line that Markdown and HTML show as it is, in a table cell too.
+
+    At the start of a line it takes ``_item`` besides.
+    """
+    return _SPECIAL.sub(r"\\\g<0>", one_line(text, limit)).translate(_ENTITIES)
+
+
+def _item(text: str) -> str:
+    """Return an entry of a list, which is the start of a line to Markdown."""
+    return "- " + _LINE_START.sub(r"\1\\\2", escape(text))
+
+
+def code(text: str, limit: int = MAX_CELL_CHARACTERS) -> str:
+    """Return a text on one line as code, in a table cell too; empty for an empty text."""
+    line = one_line(text, limit)
+    if "|" in line:
+        return f"<code>{escape(line)}</code>"
+    ticks = _ticks(line, 1)
+    pad = " " if line.startswith("`") or line.endswith("`") else ""
+    return f"{ticks}{pad}{line}{pad}{ticks}" if line else ""
+
+
+def _ticks(text: str, least: int) -> str:
+    return "`" * max([least, *(len(run) + 1 for run in re.findall("`+", text))])
+
+
+def _fence(text: str) -> str:
+    body = truncate(text, MAX_BLOCK_BYTES, MAX_BLOCK_LINES).strip("\n")
+    ticks = _ticks(body, 3)
+    return f"{ticks}\n{body}\n{ticks}"
+
+
+def _headline(report: RunReport) -> str:
+    lines = [f"# {_VERDICT_SIGNS[report.verdict]} trtcheck: {report.verdict.value}", ""]
+    lines += [_item(reason) for reason in report.verdict_reasons]
+    return "\n".join(lines).strip()
+
+
+def _rows(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _table_of_stack(table: Sequence[StackRow]) -> str:
+    shown, absent = split_table(table)
+    cells = [
+        (
+            escape(title_of(row.component), 60),
+            code(row.version, 80),
+            code(row.where),
+            escape(row.expected, MAX_CELL_CHARACTERS),
+            f"{_SIGNS.get(row.state, '')} {escape(row.state, 60)}".strip(),
+        )
+        for row in shown
+    ]
+    parts = ["## Stack"]
+    if cells:
+        parts.append(_rows(("Component", "Version", "Where", "Expected", "State"), cells))
+    if absent:
+        parts.append(f"Not found: {escape(', '.join(absent), 2000)}.")
+    return "\n\n".join(parts) if table else ""
+
+
+def _findings(title: str, findings: Sequence[Finding]) -> str:
+    if not findings:
+        return ""
+    parts = [f"## {title} ({len(findings)})", *(_finding(finding) for finding in findings[:MAX_LISTED])]
+    return "\n\n".join([*parts, *_more(findings)])
+
+
+def _more(entries: Sequence[object]) -> list[str]:
+    return [f"… and {len(entries) - MAX_LISTED} more in `report.json`."] if len(entries) > MAX_LISTED else []
+
+
+def _finding(finding: Finding) -> str:
+    pairs = [
+        ("Check", code(finding.key)),
+        ("Found", escape(finding.found)),
+        ("Expected", escape(finding.expected)),
+        ("At fault", escape(describe_faults(finding))),
+        ("Detail", escape(finding.detail, 2000)),
+        ("Source", escape(describe_source(finding.source))),
+    ]
+    parts = [
+        f"### {escape(finding.title)}",
+        "\n".join(f"- **{name}:** {value}" for name, value in pairs if value),
+    ]
+    if finding.remedy:
+        parts += ["Remedy:", _fence(finding.remedy)]
+    return "\n\n".join(parts)
+
+
+def _compatible(findings: Sequence[Finding]) -> str:
+    cells = [
+        (
+            code(finding.key),
+            escape(finding.title, MAX_CELL_CHARACTERS),
+            escape(finding.found, MAX_CELL_CHARACTERS),
+            escape(finding.expected, MAX_CELL_CHARACTERS),
+            escape(describe_source(finding.source), MAX_CELL_CHARACTERS),
+        )
+        for finding in findings[:MAX_LISTED]
+    ]
+    table = _rows(("Check", "Question", "Found", "Expected", "Source"), cells)
+    return _collapsed(f"Compatible ({len(findings)})", [table, *_more(findings)]) if findings else ""
+
+
+def _collapsed(summary: str, parts: Sequence[str]) -> str:
+    return "\n\n".join(["<details>", f"<summary>{summary}</summary>", *parts, "</details>"])
+
+
+def _results(report: RunReport) -> str:
+    counts = count_outcomes(report.results)
+    if not counts:
+        return "## Checks\n\nNo check was planned."
+    cells = [(code(suite), *(str(of[outcome]) for outcome in OUTCOME_WORDS)) for suite, of in counts.items()]
+    parts = ["## Checks", _rows(("Suite", *OUTCOME_WORDS.values()), cells)]
+    broken = broken_results(report)
+    if broken:
+        lines = [f"- {code(result.name)} {_how_it_ended(result)}" for result in broken[:MAX_LISTED]]
+        parts += ["Failed beside the findings above:", "\n".join(lines), *_more(broken)]
+    return "\n\n".join(parts)
+
+
+def _how_it_ended(result: Result) -> str:
+    word = "failed" if result.outcome is Outcome.FAILED else "broke off"
+    return f"{word}: {escape(result.message)}" if result.message else word
+
+
+def _not_run(results: Sequence[Result]) -> str:
+    cells = [
+        (code(reason.value), REASON_WORDS[reason], str(len(members)), _examples(members))
+        for reason, members in not_run_by_reason(results)
+    ]
+    return f"## Not run\n\n{_rows(('Reason', 'In words', 'Checks', 'Which'), cells)}" if cells else ""
+
+
+def _examples(results: Sequence[Result]) -> str:
+    shown = ", ".join(code(result.name) for result in results[:MAX_EXAMPLES])
+    return f"{shown} and {len(results) - MAX_EXAMPLES} more" if len(results) > MAX_EXAMPLES else shown
+
+
+def _bullets(title: str, lines: Sequence[str]) -> str:
+    if not lines:
+        return ""
+    shown = "\n".join(_item(line) for line in lines[:MAX_LISTED])
+    return "\n\n".join([f"## {title}", shown, *_more(lines)])
+
+
+def _footer(report: RunReport) -> str:
+    facts = [
+        f"pytest-trtcheck {escape(report.tool_version)}",
+        f"{escape(report.stack.kind)} {code(report.stack.name)}",
+        f"profile {code(report.profile)}",
+        f"level {code(report.level)}",
+        f"fails on {code(report.fail_on)}",
+        f"matrix of {escape(describe_matrix(report.matrix), 2000)}",
+        f"started {escape(report.started)}",
+        f"{report.seconds:.1f} s",
+        f"exit status {report.exit_status}",
+    ]
+    return f"---\n\n{' · '.join(facts)}"

@@ -1,0 +1,114 @@
+"""How a report is arranged for people: the same groups, in the same words and order, in every format."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pytest_trtcheck.model.components import title_of
+from pytest_trtcheck.model.finding import Severity, Verdict
+from pytest_trtcheck.model.report import Outcome, Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from pytest_trtcheck.model.finding import Finding, Source
+    from pytest_trtcheck.model.report import MatrixIdentity, Result, RunReport, StackRow
+
+REASON_WORDS = {
+    Reason.MISSING_COMPONENT: "a component is missing",
+    Reason.NO_GPU: "no GPU",
+    Reason.TOO_LITTLE_MEMORY: "too little memory",
+    Reason.FILTERED: "filtered out",
+    Reason.STOPPED: "the run ended before its turn",
+    Reason.WAIVED: "waived",
+    Reason.TIME_BUDGET: "beyond the time budget",
+    Reason.LEVEL: "left out by the level",
+    Reason.NOT_APPLICABLE: "does not apply to this stack",
+    Reason.UNDECIDED: "facts or matrix cannot tell",
+    Reason.SKIPPED: "skipped",
+}
+
+OUTCOME_WORDS = {
+    Outcome.PASSED: "passed",
+    Outcome.FAILED: "failed",
+    Outcome.ERROR: "error",
+    Outcome.NOT_RUN: "not run",
+}
+"""In the order of the columns."""
+
+
+@dataclass(frozen=True)
+class FindingGroups:
+    """Findings by what a reader has to do about them, each in the order of the report."""
+
+    incompatible: tuple[Finding, ...]
+    unknown: tuple[Finding, ...]
+    warnings: tuple[Finding, ...]
+    """Compatible, on a condition or with a reservation."""
+    compatible: tuple[Finding, ...]
+
+
+def group_findings(findings: Iterable[Finding]) -> FindingGroups:
+    """Return the findings in their groups; each is in exactly one."""
+    groups: dict[str, list[Finding]] = {"incompatible": [], "unknown": [], "warnings": [], "compatible": []}
+    for finding in findings:
+        is_warning = finding.verdict is Verdict.COMPATIBLE and finding.severity is Severity.WARNING
+        groups["warnings" if is_warning else finding.verdict.value].append(finding)
+    return FindingGroups(**{name: tuple(members) for name, members in groups.items()})
+
+
+def split_table(table: Sequence[StackRow]) -> tuple[list[StackRow], list[str]]:
+    """Return the rows worth a line, and the titles of what is absent and missed by nothing."""
+    shown = [row for row in table if not _is_merely_absent(row)]
+    return shown, [title_of(row.component) for row in table if _is_merely_absent(row)]
+
+
+def _is_merely_absent(row: StackRow) -> bool:
+    return row.version == "absent" and row.state in ("", "compatible")
+
+
+def count_outcomes(results: Iterable[Result]) -> dict[str, dict[Outcome, int]]:
+    """Return how many checks of each suite had each outcome, suites in the order of the report."""
+    counts: dict[str, dict[Outcome, int]] = {}
+    for result in results:
+        of_suite = counts.setdefault(result.suite, dict.fromkeys(OUTCOME_WORDS, 0))
+        of_suite[result.outcome] += 1
+    return counts
+
+
+def not_run_by_reason(results: Iterable[Result]) -> list[tuple[Reason, list[Result]]]:
+    """Return what did not run, by reason, in the order in which the model lists the reasons."""
+    by_reason: dict[Reason, list[Result]] = {}
+    for result in results:
+        if result.reason is not None:
+            by_reason.setdefault(result.reason, []).append(result)
+    return [(reason, by_reason[reason]) for reason in Reason if reason in by_reason]
+
+
+def broken_results(report: RunReport) -> list[Result]:
+    """Return the failed and the broken checks that no finding tells of already."""
+    told = {finding.key for finding in report.findings}
+    ended_badly = (Outcome.FAILED, Outcome.ERROR)
+    return [result for result in report.results if result.outcome in ended_badly and result.name not in told]
+
+
+def describe_source(source: Source) -> str:
+    """Return document, row, day and confidence in one phrase."""
+    notes = [
+        f"row {source.row}" if source.row else "",
+        f"read {source.date}" if source.date else "",
+        source.confidence,
+    ]
+    return f"{source.document} ({', '.join(filter(None, notes))})"
+
+
+def describe_matrix(matrix: MatrixIdentity) -> str:
+    """Return which matrix judged the run in one phrase."""
+    overlays = f", overlays: {'; '.join(matrix.overlays)}" if matrix.overlays else ", no overlays"
+    return f"{matrix.date}, digest {matrix.digest}, {matrix.rows} rows{overlays}"
+
+
+def describe_faults(finding: Finding) -> str:
+    """Return the names of the components at fault."""
+    return ", ".join(title_of(key) for key in finding.components)

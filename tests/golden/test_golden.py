@@ -1,0 +1,100 @@
+"""One report, every format, compared with the files that were looked at when they were made."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from pytest_trtcheck.model.report import Outcome, Reason, Result, RunReport
+from pytest_trtcheck.report.json_report import from_json, to_json
+from pytest_trtcheck.report.terminal import render_terminal
+from pytest_trtcheck.report.write import RENDERERS, Renderer
+from tests.golden.sample import STARTED, sample_report
+
+ROOT = Path(__file__).parents[2]
+SCHEMA = ROOT / "reports" / "report.schema.v1.json"
+HERE = Path(__file__).parent
+
+Golden = Callable[[str, str], None]
+
+
+@pytest.mark.parametrize("renderer", RENDERERS, ids=lambda renderer: renderer.name)
+def test_written_format_is_as_looked_at(renderer: Renderer, golden: Golden) -> None:
+    golden(renderer.file_name, renderer.render(sample_report()))
+
+
+@pytest.mark.parametrize(
+    ("width", "verbosity", "color"),
+    [(80, 0, False), (120, 0, False), (120, 1, False), (80, -1, False), (100, 0, True)],
+    ids=["80", "120", "120-verbose", "80-quiet", "100-color"],
+)
+def test_terminal_is_as_looked_at(
+    width: int, verbosity: int, color: bool, golden: Golden, request: pytest.FixtureRequest
+) -> None:
+    files = [Path("/out/trtcheck-report") / renderer.file_name for renderer in RENDERERS]
+    lines = render_terminal(sample_report(), width=width, color=color, verbosity=verbosity, files=files)
+    variant = request.node.callspec.id
+    golden(f"terminal-{variant}.txt", "\n".join([*lines, ""]))
+
+
+def test_sample_holds_every_outcome_and_reason() -> None:
+    report = sample_report()
+    assert {result.outcome for result in report.results} == set(Outcome)
+    assert {result.reason for result in report.results} == {*Reason, None}
+
+
+def test_golden_json_validates_against_the_published_schema() -> None:
+    schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
+    jsonschema.Draft202012Validator.check_schema(schema)
+    validator = jsonschema.Draft202012Validator(schema)
+    document = json.loads((HERE / "expected" / "report.json").read_text(encoding="utf-8"))
+    assert list(validator.iter_errors(document)) == []
+    document["results"][0]["outcome"] = "green"
+    assert [error.json_path for error in validator.iter_errors(document)] == ["$.results[0].outcome"]
+
+
+def test_published_schema_is_what_the_model_says() -> None:
+    command = [sys.executable, str(ROOT / "reports" / "make_schema.py"), "--check"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=ROOT)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_golden_json_reads_back_and_is_written_the_same() -> None:
+    text = (HERE / "expected" / "report.json").read_bytes().decode()
+    assert to_json(from_json(text)) == text
+
+
+def test_first_schema_version_keeps_being_read() -> None:
+    text = (HERE / "report-schema-1.json").read_text(encoding="utf-8")
+    report = from_json(text)
+    assert report.schema_version == 1
+    assert report.stack.value("driver") == "580.65.06"
+    assert report.findings[0].key == "TRC-DRV-001-torch"
+    assert report.results[1].reason is Reason.NO_GPU
+    validator = jsonschema.Draft202012Validator(json.loads(SCHEMA.read_text(encoding="utf-8")))
+    assert list(validator.iter_errors(json.loads(text))) == []
+
+
+def test_all_files_of_a_large_report_are_rendered_within_a_second() -> None:
+    started = time.perf_counter()
+    for renderer in RENDERERS:
+        renderer.render(large_report(2000))
+    assert time.perf_counter() - started < 1
+
+
+def large_report(count: int) -> RunReport:
+    """Return a report with many ordinary results."""
+    base = sample_report()
+    results = tuple(
+        Result(f"TRC-ATT-{index:03}-bf16", f"TRC-ATT-{index:03}", "attention", "node", Outcome.PASSED, started=STARTED)
+        for index in range(count)
+    )
+    return replace(base, results=results, findings=base.findings[:5], verdict_reasons=base.verdict_reasons[:2])
