@@ -1,0 +1,79 @@
+"""The pytest plugin: options, ini keys, markers and thin fixtures. Without ``--trtcheck`` it does nothing at all."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pytest_trtcheck.model.facts import Stack
+
+# Options default to None and the ini keys hold the real defaults, so that "not given" can be told from a value.
+_OPTIONS: tuple[tuple[str, str, str], ...] = (
+    (
+        "profile",
+        "NAME",
+        "What must have run: auto, tensorrt_llm, tensorrt, triton_server, torch, or a JSON file (default: auto)",
+    ),
+    ("level", "NAME", "How much to look at: static (files only), quick, standard, full (default: quick)"),
+    (
+        "report",
+        "DIR",
+        "Folder for report.json, TEST-trtcheck.xml and report.md (default: trtcheck-report under the rootdir)",
+    ),
+    ("fail-on", "NAME", "Mildest finding that rejects the run: error, warning, unknown (default: error)"),
+)
+_INI_DEFAULTS = {"profile": "auto", "level": "quick", "report": "", "fail-on": "error"}
+
+_MARKERS = ("trtcheck_check(id): id of the check in the catalogue that this test answers, such as TRC-DRV-001",)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Declare options and ini keys."""
+    group = parser.getgroup("trtcheck", "NVIDIA LLM inference stack checks (pytest-trtcheck)")
+    group.addoption(
+        "--trtcheck", action="store_true", default=False,
+        help="Detect the stack of this machine, judge it, run the bundled suites and write reports",
+    )  # fmt: skip
+    for name, metavar, text in _OPTIONS:
+        ini = "trtcheck_" + name.replace("-", "_")
+        group.addoption(f"--trtcheck-{name}", dest=ini, metavar=metavar, default=None, help=text)
+        parser.addini(ini, text, default=_INI_DEFAULTS[name])
+    text = "Folder of site rows added to the version matrix; may be given several times"
+    group.addoption(
+        "--trtcheck-matrix", dest="trtcheck_matrix", metavar="DIR", action="append", default=None, help=text
+    )
+    parser.addini("trtcheck_matrix", text, type="paths", default=[])
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Publish the hooks of ``hookspec``."""
+    from pytest_trtcheck import hookspec
+
+    pluginmanager.add_hookspecs(hookspec)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Register markers; with ``--trtcheck``, read the settings and start the run object."""
+    for marker in _MARKERS:
+        config.addinivalue_line("markers", marker)
+    if config.option.trtcheck:
+        from pytest_trtcheck.session import start
+
+        start(config)
+        return
+    given = [
+        f"--trtcheck-{name}" for name, *_ in _OPTIONS if getattr(config.option, f"trtcheck_{name}".replace("-", "_"))
+    ]
+    if given:
+        raise pytest.UsageError(f"{given[0]} has no effect without --trtcheck; add --trtcheck")
+
+
+@pytest.fixture(scope="session")
+def trtcheck_stack(pytestconfig: pytest.Config) -> Stack:
+    """Return the facts of the stack, probed on first use, once per run."""
+    from pytest_trtcheck.session import run_of
+
+    return run_of(pytestconfig).stack

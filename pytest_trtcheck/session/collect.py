@@ -1,0 +1,68 @@
+"""Collection of the bundled suites, wherever the package is installed and whatever the user's ini file says."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from pytest_trtcheck.session.run import Run
+
+SUITES_PACKAGE = "pytest_trtcheck._suites"
+
+
+def suite_of(item: pytest.Item) -> str | None:
+    """Return the name of the bundled suite that an item belongs to, None for the user's own tests."""
+    module = item.getparent(SuiteModule)
+    return module.suite if module else None
+
+
+class SuiteModule(pytest.Module):
+    """A bundled test file. Always imported by its full name, never through sys.path or the user's patterns."""
+
+    suite: str
+    import_name: str
+
+    def _getobj(self) -> Any:
+        return importlib.import_module(self.import_name)
+
+    def funcnamefilter(self, name: str) -> bool:
+        """Collect ``test_*`` whatever ``python_functions`` says."""
+        return name.startswith("test_")
+
+
+class Suites(pytest.Collector):
+    """Root of the bundled suites."""
+
+    def collect(self) -> Iterator[SuiteModule]:
+        """Yield one module for each bundled test file, in a fixed order."""
+        package = importlib.import_module(SUITES_PACKAGE)
+        for folder in package.__path__:
+            for path in sorted(Path(folder).glob("*/test_*.py")):
+                suite = path.parent.name
+                module = SuiteModule.from_parent(self, path=path, nodeid=f"trtcheck/{suite}/{path.name}")
+                module.suite = suite
+                module.import_name = f"{SUITES_PACKAGE}.{suite}.{path.stem}"
+                yield module
+
+
+class Collection:
+    """Adds the bundled suites to what pytest collected, before -k, -m, --lf and --deselect look at the items."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_modifyitems(self, session: pytest.Session, items: list[pytest.Item]) -> None:
+        """Put the bundled suites before the user's own tests."""
+        items[:0] = self.run.plan(session)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection(self, session: pytest.Session) -> None:
+        """Plan in the xdist controller too: it collects nothing, yet must know what was planned if a worker dies."""
+        if session.config.pluginmanager.hasplugin("dsession"):
+            self.run.plan(session)

@@ -1,0 +1,1 @@
+"""Suite ``stack``: every question that the matrix puts to this stack, one test item each."""
