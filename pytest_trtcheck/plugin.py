@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from pytest_trtcheck.model.facts import Stack
 
 # Options default to None and the ini keys hold the real defaults, so that "not given" can be told from a value.
@@ -22,11 +25,26 @@ _OPTIONS: tuple[tuple[str, str, str], ...] = (
         "DIR",
         "Folder for report.json, TEST-trtcheck.xml and report.md (default: trtcheck-report under the rootdir)",
     ),
+    ("stack", "FILE", "Judge the stack that this file describes instead of this machine: YAML, JSON or pasted text"),
+    ("gpus", "LIST", "Numbers of the GPUs to use, such as 0,2 (default: all that are visible)"),
+    ("deadline", "SECONDS", "Time for a check that declares none of its own (default: by level)"),
     ("fail-on", "NAME", "Mildest finding that rejects the run: error, warning, unknown (default: error)"),
 )
-_INI_DEFAULTS = {"profile": "auto", "level": "quick", "report": "", "fail-on": "error"}
+_INI_DEFAULTS = {
+    "profile": "auto",
+    "level": "quick",
+    "report": "",
+    "stack": "",
+    "gpus": "",
+    "deadline": "",
+    "fail-on": "error",
+}
 
-_MARKERS = ("trtcheck_check(id): id of the check in the catalogue that this test answers, such as TRC-DRV-001",)
+_MARKERS = (
+    "trtcheck_check(id): id of the check in the catalogue that this test answers, such as TRC-DRV-001",
+    "trtcheck_gpus(count): GPUs that this check needs; with more than one, nothing else runs beside it",
+    "trtcheck_deadline(seconds): time that this check has, setup and teardown included",
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -35,6 +53,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--trtcheck", action="store_true", default=False,
         help="Detect the stack of this machine, judge it, run the bundled suites and write reports",
+    )  # fmt: skip
+    group.addoption(
+        "--trtcheck-selftest", action="store_true", default=False,
+        help="Inject crashes, hangs and worse on purpose, show in a table that each costs one check, and exit",
     )  # fmt: skip
     for name, metavar, text in _OPTIONS:
         ini = "trtcheck_" + name.replace("-", "_")
@@ -52,6 +74,28 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
     from pytest_trtcheck import hookspec
 
     pluginmanager.add_hookspecs(hookspec)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> int | None:
+    """Run the self-test in place of everything else when it is asked for."""
+    if not config.option.trtcheck_selftest:
+        return None
+    from pytest_trtcheck.selftest import run_selftest
+
+    return run_selftest(print)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None, None, None]:
+    """In an xdist worker of a ``--trtcheck`` run, leave native output to the worker's log.
+
+    Capture of file descriptors would keep it in a file that is gone when the worker dies, and with it the last words.
+    """
+    known = early_config.known_args_namespace
+    if known.trtcheck and known.capture == "fd" and "PYTEST_XDIST_WORKER" in os.environ:
+        known.capture = "sys"
+    yield
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -33,7 +33,7 @@ def dist(name: str, version: str, *requires: str, python: str = "") -> Distribut
 
 def gpu(name: str = "NVIDIA H200", capability: str = "9.0", **fields: Any) -> Gpu:
     """Return a GPU."""
-    return Gpu(fields.pop("index", 0), name, "GPU-made-by-hand", capability, **fields)
+    return Gpu(fields.pop("index", 0), name, fields.pop("uuid", "GPU-made-by-hand"), capability, **fields)
 
 
 def stack(

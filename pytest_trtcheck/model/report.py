@@ -71,11 +71,29 @@ class Result:
     started: str = ""
     """ISO time with zone; empty when it never started."""
     worker: str = ""
+    memory_left_bytes: int | None = None
+    """GPU memory in use after the check beyond that before it, by the driver; None where no GPU was used."""
+    allocator_left_bytes: int | None = None
+    """The same by torch's allocator; None where torch did not use a GPU."""
 
     def __post_init__(self) -> None:
         """Give a reason to a check that did not run, and to no other."""
         if (self.outcome is Outcome.NOT_RUN) != (self.reason is not None):
             raise ValueError(f"{self.name}: outcome {self.outcome.value} with reason {self.reason}")
+
+
+@dataclass(frozen=True)
+class Isolation:
+    """Where checks ran, and what that cost."""
+
+    mode: str = "not_needed"
+    """``workers``; ``in_process``, where a crash would have ended the run; ``not_needed``: nothing native ran."""
+    workers: tuple[str, ...] = ()
+    """Each first worker by what it saw: ``gpu0``, ``cpu``."""
+    restarts: int = 0
+    max_restarts: int | None = None
+    notes: tuple[str, ...] = ()
+    """What happened to workers, in words, oldest first."""
 
 
 @dataclass(frozen=True)
@@ -128,4 +146,5 @@ class RunReport:
     not_looked_at: tuple[str, ...]
     """What this run did not look at, in words."""
     exit_status: int
+    isolation: Isolation = Isolation()
     schema_version: int = SCHEMA_VERSION

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from functools import total_ordering
+from functools import cached_property, total_ordering
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from pytest_trtcheck.errors import VersionError
@@ -102,7 +102,7 @@ class DottedVersion(Version):
         match = cls._PATTERN.match(text.strip()) if text else None
         return cls.parse(match[1]) if match else None
 
-    @property
+    @cached_property
     def parts(self) -> tuple[int, ...]:
         """The numbers as written, zeros kept."""
         match = self._PATTERN.fullmatch(self.text)
@@ -136,7 +136,8 @@ class DpkgVersion(Version):
         match = cls._PATTERN.fullmatch(text)
         if not match or (match[1] is None and ":" in text):
             return None
-        return int(match[1] or 0), cls._part_key(match[2]), cls._part_key(match[3] or "")
+        # No revision is revision 0, says deb-version(7).
+        return int(match[1] or 0), cls._part_key(match[2]), cls._part_key(match[3] or "0")
 
     @staticmethod
     def _part_key(part: str) -> tuple[tuple[tuple[int, ...], int], ...]:
@@ -193,12 +194,12 @@ class PackageVersion(Version):
         """The label after ``+``: ``cu130``, ``cpu``, None."""
         return self.pep440.local
 
-    @property
+    @cached_property
     def public(self) -> str:
         """The version without its local label."""
         return self.pep440.public
 
-    @property
+    @cached_property
     def base(self) -> DottedVersion:
         """The release numbers only: ``2.10.0a0+b4e4ee81d3.nv25.12`` gives 2.10.0."""
         return DottedVersion.parse(".".join(str(part) for part in self.pep440.release))

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from pytest_trtcheck.model.finding import Finding, Source
-    from pytest_trtcheck.model.report import MatrixIdentity, Result, RunReport, StackRow
+    from pytest_trtcheck.model.report import Isolation, MatrixIdentity, Result, RunReport, StackRow
 
 REASON_WORDS = {
     Reason.MISSING_COMPONENT: "a component is missing",
@@ -107,6 +107,14 @@ def describe_matrix(matrix: MatrixIdentity) -> str:
     """Return which matrix judged the run in one phrase."""
     overlays = f", overlays: {'; '.join(matrix.overlays)}" if matrix.overlays else ", no overlays"
     return f"{matrix.date}, digest {matrix.digest}, {matrix.rows} rows{overlays}"
+
+
+def describe_isolation(isolation: Isolation) -> str:
+    """Return where checks ran in one phrase."""
+    if isolation.mode == "workers":
+        workers = ", ".join(isolation.workers) or "unknown"
+        return f"on workers ({workers}), {isolation.restarts} restarts"
+    return "in pytest's own process" + ("" if isolation.mode == "in_process" else ", none of them native")
 
 
 def describe_faults(finding: Finding) -> str:

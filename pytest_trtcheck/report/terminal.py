@@ -17,6 +17,7 @@ from pytest_trtcheck.report.sections import (
     broken_results,
     count_outcomes,
     describe_faults,
+    describe_isolation,
     describe_matrix,
     describe_source,
     group_findings,
@@ -157,8 +158,7 @@ def _finding(printer: _Printer, finding: Finding, verbosity: int) -> None:
         printer.wrapped(one_line(value), _FIELD_INDENT, f"{name:<10}", "dim")
     remedy = truncate(finding.remedy, MAX_REMEDY_BYTES, MAX_REMEDY_LINES).strip("\n").expandtabs(4)
     for number, line in enumerate(remedy.split("\n") if remedy else ()):
-        # Not wrapped: it is there to be copied.
-        printer.line(_FIELD_INDENT + printer.styled(f"{'' if number else 'remedy':<10}", "dim") + line)
+        printer.wrapped(line, _FIELD_INDENT, f"{'' if number else 'remedy':<10}", "dim")
 
 
 def _name(text: str) -> str:
@@ -212,6 +212,7 @@ def _identity(printer: _Printer, report: RunReport) -> None:
     run = f"profile {report.profile}, level {report.level}, fails on {report.fail_on}, {report.seconds:.1f} s"
     printer.wrapped(one_line(f"pytest-trtcheck {report.tool_version}, {run}"), "")
     printer.wrapped(one_line(describe_matrix(report.matrix)), "", "matrix: ")
+    printer.wrapped(one_line(describe_isolation(report.isolation)), "", "checks ran: ")
 
 
 def _verdict(printer: _Printer, report: RunReport, verbosity: int) -> None:

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 
 from pytest_trtcheck.errors import TrtcheckError
 from pytest_trtcheck.report.write import check_writable
-from pytest_trtcheck.session.outcome import not_run
+from pytest_trtcheck.session.outcome import fail, not_run
 from pytest_trtcheck.session.run import RUN, Run, run_of
 from pytest_trtcheck.session.settings import read_settings
 
-if TYPE_CHECKING:
-    from pytest_trtcheck.session.settings import Settings
-
-__all__ = ["not_run", "run_of", "start"]
+__all__ = ["fail", "not_run", "run_of", "start"]
 
 
 def start(config: pytest.Config) -> None:
@@ -27,30 +22,47 @@ def start(config: pytest.Config) -> None:
     try:
         settings = read_settings(config)
         run = Run(config, settings)
-        run.matrix.identity  # noqa: B018 - broken overlays are told before anything runs
-        if not worker and not config.option.collectonly:
-            check_writable(settings.report_folder)
+        if not worker:
+            run.matrix.identity  # noqa: B018 - broken overlays are told before anything runs
+            if not config.option.collectonly:
+                check_writable(settings.report_folder)
     except TrtcheckError as error:
         raise pytest.UsageError(str(error)) from None
     if config.args_source is not pytest.Config.ArgsSource.ARGS:
         # Neither testpaths nor the current folder: the bundled suites are added by the collection plugin.
         config.args = []
     config.stash[RUN] = run
-    _register(config, run, settings, worker=worker)
+    try:
+        _register(config, run, worker=worker)
+    except TrtcheckError as error:
+        raise pytest.UsageError(str(error)) from None
 
 
-def _register(config: pytest.Config, run: Run, settings: Settings, *, worker: bool) -> None:
+def _register(config: pytest.Config, run: Run, *, worker: bool) -> None:
     from pytest_trtcheck.session.collect import Collection
     from pytest_trtcheck.session.execute import Execution
 
     pytest.register_assert_rewrite("pytest_trtcheck._suites")
-    config.pluginmanager.register(Collection(run), "trtcheck-collection")
-    config.pluginmanager.register(Execution(run), "trtcheck-execution")
-    if not worker:
-        from pytest_trtcheck.session.conclude import Conclusion
+    plugins: dict[str, object] = {"collection": Collection(run), "execution": Execution(run)}
+    if worker:
+        if run.exchange is not None:
+            from pytest_trtcheck.isolation.worker import WorkerSide
 
-        config.pluginmanager.register(Conclusion(run, settings), "trtcheck-conclusion")
-        if config.pluginmanager.hasplugin("xdist"):
-            from pytest_trtcheck.session.xdist import HandOver
+            plugins["worker"] = WorkerSide(run.exchange, config.workerinput["workerid"])  # type: ignore[attr-defined]
+    else:
+        plugins |= _controlling(config, run)
+    for name, plugin in plugins.items():
+        config.pluginmanager.register(plugin, f"trtcheck-{name}")
 
-            config.pluginmanager.register(HandOver(run), "trtcheck-xdist")
+
+def _controlling(config: pytest.Config, run: Run) -> dict[str, object]:
+    from pytest_trtcheck.session.conclude import Conclusion
+    from pytest_trtcheck.session.isolate import arrange
+
+    arrangement = arrange(config, run)
+    if arrangement.mode != "workers":
+        return {"conclusion": Conclusion(run, arrangement, None)}
+    from pytest_trtcheck.session.controller import Controller
+
+    controller = Controller(run, arrangement)
+    return {"controller": controller, "conclusion": Conclusion(run, arrangement, controller)}

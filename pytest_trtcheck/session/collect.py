@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import pkgutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,13 @@ def suite_of(item: pytest.Item) -> str | None:
     """Return the name of the bundled suite that an item belongs to, None for the user's own tests."""
     module = item.getparent(SuiteModule)
     return module.suite if module else None
+
+
+def native_suites() -> list[str]:
+    """Return the bundled suites whose checks run native GPU code in the process that runs them."""
+    package = importlib.import_module(SUITES_PACKAGE)
+    names = [name for _, name, is_package in pkgutil.iter_modules(package.__path__) if is_package and name[0] != "_"]
+    return [name for name in names if importlib.import_module(f"{SUITES_PACKAGE}.{name}").NATIVE]
 
 
 class SuiteModule(pytest.Module):
@@ -42,7 +50,7 @@ class Suites(pytest.Collector):
         """Yield one module for each bundled test file, in a fixed order."""
         package = importlib.import_module(SUITES_PACKAGE)
         for folder in package.__path__:
-            for path in sorted(Path(folder).glob("*/test_*.py")):
+            for path in sorted(Path(folder).glob("[!_]*/test_*.py")):
                 suite = path.parent.name
                 module = SuiteModule.from_parent(self, path=path, nodeid=f"trtcheck/{suite}/{path.name}")
                 module.suite = suite

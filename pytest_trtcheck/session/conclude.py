@@ -3,55 +3,78 @@
 from __future__ import annotations
 
 import json
+import signal
 import time
-from dataclasses import replace
-from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
 from pytest_trtcheck import __version__
-from pytest_trtcheck.model.codec import decode
+from pytest_trtcheck.model.codec import decode, encode
 from pytest_trtcheck.model.facts import ImportOutcome
-from pytest_trtcheck.model.report import Outcome, Reason, RunReport, RunVerdict
+from pytest_trtcheck.model.report import Isolation
+from pytest_trtcheck.report.json_report import result_to_dict, stack_to_dict
+from pytest_trtcheck.session.assemble import ABOUT_TESTS, RunFacts, assemble, now
+from pytest_trtcheck.session.journal import Journal
 from pytest_trtcheck.session.outcome import OWN_TESTS, Planned, Results, planned_of
-from pytest_trtcheck.verdict.run import conclude, stack_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from pytest_trtcheck.model.report import Result
+    from pytest_trtcheck.model.report import RunReport
+    from pytest_trtcheck.session.controller import Controller
+    from pytest_trtcheck.session.isolate import Arrangement
     from pytest_trtcheck.session.run import Run
-    from pytest_trtcheck.session.settings import Settings
-
-INCONCLUSIVE_STATUS = 10
-
-# Statuses that say how the tests went; all others (interrupt, internal error, usage) are pytest's to report.
-_ABOUT_TESTS = {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED}
 
 
 class Conclusion:
-    """Active in the controller, or in the only process of a run without xdist."""
+    """Active in the controller, or in the only process of a run without workers."""
 
-    def __init__(self, run: Run, settings: Settings) -> None:
+    def __init__(self, run: Run, arrangement: Arrangement, controller: Controller | None) -> None:
         self.run = run
-        self.settings = settings
+        self.arrangement = arrangement
+        self.controller = controller
         self.results = Results()
-        self.started = datetime.now(timezone.utc)
-        self._clock = time.monotonic()
         self.report: RunReport | None = None
         self.files: dict[str, Path] = {}
-        self.write_error = ""
+        self.complaints: list[str] = []
+        self._started = now()
+        self._clock = time.monotonic()
+        self._journal: Journal | None = None
+        self._journalled_plan = False
+        self._old_handler: Any = None
 
     def pytest_report_header(self) -> str:
         """Say what is judged by what."""
-        matrix = self.run.matrix.identity
+        matrix, settings = self.run.matrix.identity, self.run.settings
         overlays = f", {len(matrix.overlays)} overlay(s)" if matrix.overlays else ""
+        workers = f", workers: {' '.join(place.name for place in self.arrangement.places)}"
         return (
-            f"trtcheck: {__version__}, profile {self.settings.profile.name}, level {self.settings.level.value}, "
-            f"matrix {matrix.date} ({matrix.digest}{overlays})"
+            f"trtcheck: {__version__}, profile {settings.profile.name}, level {settings.level.value}, "
+            f"matrix {matrix.date} ({matrix.digest}{overlays}){workers if self.arrangement.places else ''}"
         )
+
+    # The beginning.
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        """Open the journal, and turn SIGTERM into an orderly end."""
+        if session.config.option.collectonly:
+            return
+        self._journal = Journal(self.run.settings.report_folder, self._complain)
+        settings = self.run.settings
+        self._journal.write(
+            "run",
+            tool_version=__version__,
+            started=self._started,
+            level=settings.level.value,
+            profile=encode(settings.profile),
+            fail_on=settings.fail_on.value,
+            overlays=[str(folder) for folder in settings.overlays],
+            stack=stack_to_dict(self.run.stack),
+        )
+        self._old_handler = signal.signal(signal.SIGTERM, _end_orderly)
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Note the user's own tests; the bundled ones are noted when they are planned."""
@@ -68,62 +91,90 @@ class Conclusion:
         self.results.deselected.update(planned.keys() - set(ids))
         self.results.plan(Planned(nodeid, nodeid, "", OWN_TESTS) for nodeid in ids if nodeid not in planned)
 
+    # The course.
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        """Journal the beginning of a check."""
+        self._note_plan()
+        self.results.begin(nodeid)
+        if self._journal:
+            self._journal.write("start", nodeid=nodeid, time=now())
+
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take the result of one phase and the facts that came with it."""
-        self.results.plan(self.run.planned.values())
-        self.results.add(report)
+        self._note_plan()
+        result = self.results.add(report)
         note: dict[str, Any] = json.loads(getattr(report, "trtcheck", "{}"))
-        for component, outcome in note.get("imports", {}).items():
-            self.run.imports[component] = decode(ImportOutcome, outcome)
+        imports = note.get("imports", {})
+        self.run.imports.update({key: decode(ImportOutcome, outcome) for key, outcome in imports.items()})
+        if self._journal and (result or imports):
+            self._journal.write("result", result=result_to_dict(result) if result else None, imports=imports)
+
+    def _note_plan(self) -> None:
+        if self._journalled_plan:
+            return
+        self._journalled_plan = True
+        self.results.plan(self.run.planned.values())
+        if self._journal:
+            self._journal.write(
+                "plan", planned=encode(self.results.planned), deselected=sorted(self.results.deselected)
+            )
+
+    def _complain(self, words: str) -> None:
+        """Tell at once what went wrong with the files, and again at the end."""
+        self.complaints.append(words)
+        terminal = self.run.config.pluginmanager.getplugin("terminalreporter")
+        if terminal is not None:
+            terminal.write_line(f"\ntrtcheck: {words}", red=True)
+
+    # The end.
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         """Conclude before other reporters write, so that pytest's own JUnit file carries the stack's identity."""
         if session.config.option.collectonly:
             return
+        if exitstatus not in ABOUT_TESTS and self.controller is not None:
+            self.controller.kill_workers()
         self.report = self._conclude(exitstatus)
         session.exitstatus = self.report.exit_status
         _add_junit_properties(session.config, self.report)
         self._write(self.report)
 
     def _conclude(self, exitstatus: int) -> RunReport:
-        self.results.plan(self.run.planned.values())
-        results = self.results.all()
-        evaluation = self.run.evaluate()
-        executed = {result.name for result in results if _was_answered(result)}
-        findings = tuple(finding for finding in evaluation.findings if finding.key in executed)
-        interrupted = exitstatus not in _ABOUT_TESTS
-        conclusion = conclude(self.run.stack, results, self.settings.profile, interrupted=interrupted)
-        return RunReport(
-            tool_version=__version__,
-            started=self.started.isoformat(timespec="seconds"),
-            seconds=round(time.monotonic() - self._clock, 3),
-            profile=self.settings.profile.name,
-            level=self.settings.level.value,
-            fail_on=self.settings.fail_on.value,
-            matrix=self.run.matrix.identity,
-            stack=replace(self.run.stack, imports=tuple(self.run.imports[key] for key in sorted(self.run.imports))),
-            table=stack_table(self.run.stack, findings),
-            findings=findings,
-            results=results,
-            verdict=conclusion.verdict,
-            verdict_reasons=conclusion.reasons,
-            not_looked_at=conclusion.not_looked_at,
-            exit_status=exitstatus if interrupted else _status(conclusion.verdict),
+        run = self.run
+        self._note_plan()
+        restarts_spent = self.controller is not None and self.controller.restarts_spent
+        return assemble(
+            RunFacts(self._started, run.settings.level, run.settings.profile, run.settings.fail_on, run.stack),
+            run.matrix,
+            run.catalogue,
+            results=self.results.all("workers died more often than is allowed" if restarts_spent else ""),
+            imports=run.imports,
+            isolation=self._isolation(),
+            seconds=time.monotonic() - self._clock,
+            exit_status=int(exitstatus),
         )
+
+    def _isolation(self) -> Isolation:
+        if self.controller is not None:
+            return self.controller.isolation
+        return Isolation(mode=self.arrangement.mode, notes=self.arrangement.notes)
 
     def _write(self, report: RunReport) -> None:
         from pytest_trtcheck.report.write import WriteError, write_reports
 
         try:
-            self.files = write_reports(report, self.settings.report_folder)
+            self.files = write_reports(report, self.run.settings.report_folder)
         except WriteError as error:
             # Told in the summary; a vanished folder must not take the verdict with it.
-            self.files, self.write_error = error.written, str(error)
+            self.files = error.written
+            self.complaints.append(str(error))
+        if self._journal:
+            self._journal.write("end", exit_status=report.exit_status, seconds=report.seconds)
+            self._journal.close()
         self.run.config.hook.pytest_trtcheck_report_written(
-            config=self.run.config,
-            report=report,
-            files={name: str(path) for name, path in self.files.items()},
+            config=self.run.config, report=report, files={name: str(path) for name, path in self.files.items()}
         )
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
@@ -142,17 +193,22 @@ class Conclusion:
             files=tuple(self.files.values()),
         ):
             terminalreporter.write_line(line)
-        if self.write_error:
-            terminalreporter.write_line(self.write_error, red=True, bold=True)
+        for words in self.complaints:
+            terminalreporter.write_line(words, red=True, bold=True)
+
+    def pytest_unconfigure(self) -> None:
+        """Leave nothing behind."""
+        if self._old_handler is not None:
+            signal.signal(signal.SIGTERM, self._old_handler)
+        if self._journal:
+            self._journal.close()
+        if self.controller is not None:
+            self.controller.close()
 
 
-def _was_answered(result: Result) -> bool:
-    return result.outcome is not Outcome.NOT_RUN or result.reason is Reason.UNDECIDED
-
-
-def _status(verdict: RunVerdict) -> int:
-    statuses = {RunVerdict.ACCEPTED: 0, RunVerdict.REJECTED: 1, RunVerdict.INCONCLUSIVE: INCONCLUSIVE_STATUS}
-    return statuses[verdict]
+def _end_orderly(number: int, frame: object) -> NoReturn:  # noqa: ARG001
+    signal.signal(number, signal.SIG_IGN)
+    pytest.exit(f"ended by {signal.Signals(number).name}", returncode=int(pytest.ExitCode.INTERRUPTED))
 
 
 def _add_junit_properties(config: pytest.Config, report: RunReport) -> None:

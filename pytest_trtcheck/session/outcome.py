@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -13,10 +13,13 @@ from pytest_trtcheck.model.report import Outcome, Reason, Result
 from pytest_trtcheck.session.collect import suite_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 NOT_RUN_REASON: pytest.StashKey[Reason] = pytest.StashKey()
 """Set on an item by a check that knows why it does not run."""
+
+MESSAGE: pytest.StashKey[str] = pytest.StashKey()
+"""Set on an item by a check that failed: its reason in one line."""
 
 OWN_TESTS = "tests"
 """Suite name of what the user collected beside the bundled suites."""
@@ -26,6 +29,12 @@ def not_run(request: pytest.FixtureRequest, reason: Reason, message: str) -> NoR
     """End a check as not run, with the reason that every report shows."""
     request.node.stash[NOT_RUN_REASON] = reason
     pytest.skip(message)
+
+
+def fail(request: pytest.FixtureRequest, message: str, text: str) -> NoReturn:
+    """End a check as failed: one line for reports, a longer text for the terminal, no traceback."""
+    request.node.stash[MESSAGE] = message
+    pytest.fail(text, pytrace=False)
 
 
 @dataclass(frozen=True)
@@ -57,47 +66,69 @@ class Results:
         self.planned: dict[str, Planned] = {}
         self._results: dict[str, Result] = {}
         self.deselected: set[str] = set()
+        self._begun: set[str] = set()
 
     def plan(self, planned: Iterable[Planned]) -> None:
         """Add checks to the plan."""
         self.planned.update({entry.nodeid: entry for entry in planned})
 
-    def add(self, report: pytest.TestReport) -> None:
-        """Take a report of one phase; a failing phase is never overwritten by a later one that went well."""
+    def begin(self, nodeid: str) -> None:
+        """Note that a check has begun."""
+        self._begun.add(nodeid)
+
+    def add(self, report: pytest.TestReport) -> Result | None:
+        """Take a report of one phase and return the result if this phase decided it.
+
+        A failing phase is never overwritten by a later one that went well.
+        """
         planned = self.planned.get(report.nodeid) or Planned(report.nodeid, report.nodeid, "", OWN_TESTS)
+        note: dict[str, Any] = json.loads(getattr(report, "trtcheck", "{}"))
         before = self._results.get(report.nodeid)
-        result = _result(planned, report)
+        result = _result(planned, report, note)
         if result is None or (before and before.outcome in {Outcome.FAILED, Outcome.ERROR}):
-            return
+            if before is None or not note.get("memory"):
+                return None
+            # Memory is measured after teardown, when the outcome has been decided.
+            result = replace(before, **note["memory"])
         self._results[report.nodeid] = result
+        return result
 
-    def all(self) -> tuple[Result, ...]:
+    def restore(self, result: Result) -> None:
+        """Take a result that was journalled."""
+        self._results[result.nodeid] = result
+
+    def all(self, why_stopped: str = "") -> tuple[Result, ...]:
         """Return one result for every check that was planned or ran, in the order of the plan."""
-        unplanned = [nodeid for nodeid in self._results if nodeid not in self.planned]
-        return tuple(
-            self._results.get(nodeid) or self._not_started(self.planned[nodeid])
-            for nodeid in (*self.planned, *unplanned)
-        )
+        nodeids = dict.fromkeys((*self.planned, *self._results))
+        return tuple(self._results.get(nodeid) or self._without_result(nodeid, why_stopped) for nodeid in nodeids)
 
-    def _not_started(self, planned: Planned) -> Result:
-        filtered = planned.nodeid in self.deselected
+    def _without_result(self, nodeid: str, why_stopped: str) -> Result:
+        planned = self.planned[nodeid]
+        outcome: Outcome = Outcome.NOT_RUN
+        reason: Reason | None = Reason.STOPPED
+        message = why_stopped or "the run ended before its turn"
+        if nodeid in self.deselected:
+            reason, message = Reason.FILTERED, "left out by the selection"
+        elif nodeid in self._begun:
+            outcome, reason, message = Outcome.ERROR, None, "run killed: the run ended while this check was running"
         return Result(
             name=planned.name,
             check_id=planned.check_id,
             suite=planned.suite,
-            nodeid=planned.nodeid,
-            outcome=Outcome.NOT_RUN,
-            reason=Reason.FILTERED if filtered else Reason.STOPPED,
-            message="left out by the selection" if filtered else "the run ended before its turn",
+            nodeid=nodeid,
+            outcome=outcome,
+            reason=reason,
+            message=message,
         )
 
 
-def _result(planned: Planned, report: pytest.TestReport) -> Result | None:
-    outcome = _outcome(report)
+def _result(planned: Planned, report: pytest.TestReport, note: Mapping[str, Any]) -> Result | None:
+    outcome = Outcome(note["outcome"]) if "outcome" in note else _outcome(report)
     if outcome is None:
         return None
-    note: dict[str, Any] = json.loads(getattr(report, "trtcheck", "{}"))
     reason = Reason(note.get("reason") or Reason.SKIPPED.value) if outcome is Outcome.NOT_RUN else None
+    # A report that xdist makes for a dead worker has no times.
+    start = getattr(report, "start", None)
     return Result(
         name=planned.name,
         check_id=planned.check_id,
@@ -105,12 +136,17 @@ def _result(planned: Planned, report: pytest.TestReport) -> Result | None:
         nodeid=planned.nodeid,
         outcome=outcome,
         reason=reason,
-        message=_message(report),
-        text=report.longreprtext if outcome in {Outcome.FAILED, Outcome.ERROR} else "",
-        seconds=round(report.duration, 6),
-        started=datetime.fromtimestamp(report.start, tz=timezone.utc).isoformat() if report.start else "",
+        message=note.get("message") or _message(report),
+        text=_text(report) if outcome in {Outcome.FAILED, Outcome.ERROR} else "",
+        seconds=round(getattr(report, "duration", 0.0), 6),
+        started=datetime.fromtimestamp(start, tz=timezone.utc).isoformat() if start else "",
         worker=getattr(report, "worker_id", ""),
     )
+
+
+def _text(report: pytest.TestReport) -> str:
+    captured = [f"{title}\n{text}" for title, text in report.sections]
+    return "\n\n".join([report.longreprtext, *captured])
 
 
 def _outcome(report: pytest.TestReport) -> Outcome | None:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
+from pytest_trtcheck.model.codec import decode
 from pytest_trtcheck.model.facts import ImportOutcome, Stack
 from pytest_trtcheck.verdict import Evaluation, evaluate
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
+    from pytest_trtcheck.isolation.exchange import Exchange
     from pytest_trtcheck.model.finding import Finding
     from pytest_trtcheck.probe.imports import ImportRunner
     from pytest_trtcheck.rules.catalogue import Check
@@ -35,6 +39,14 @@ def run_of(config: pytest.Config) -> Run:
     return run
 
 
+class Question(NamedTuple):
+    """A question of the stack suite, as far as planning it goes."""
+
+    check_id: str
+    needs_import: str
+    """Component whose import answers it; empty for one that is answered already."""
+
+
 class Run:
     """Facts are read once per run: by the controller, which hands them to its xdist workers."""
 
@@ -46,6 +58,14 @@ class Run:
         self.planned: dict[str, Planned] = {}
         """The bundled checks of this run, by node id."""
         self._runners: dict[str, ImportRunner] = {}
+
+    @cached_property
+    def exchange(self) -> Exchange | None:
+        """The way to the controller, in a worker; None elsewhere."""
+        from pytest_trtcheck.isolation.exchange import Exchange
+
+        folder = getattr(self.config, "workerinput", {}).get("trtcheck_exchange")
+        return Exchange(Path(folder)) if folder else None
 
     @cached_property
     def matrix(self) -> Matrix:
@@ -66,9 +86,11 @@ class Run:
         """The facts, without import outcomes."""
         handed_over = getattr(self.config, "workerinput", {}).get("trtcheck_stack")
         if handed_over is not None:
-            from pytest_trtcheck.session.xdist import unpack_stack
+            from pytest_trtcheck.report.json_report import stack_from_dict
 
-            return unpack_stack(handed_over)
+            return stack_from_dict(json.loads(handed_over))
+        if self.settings.described is not None:
+            return self.settings.described
         given: Stack | None = self.config.hook.pytest_trtcheck_probe_stack(config=self.config)
         if given is not None:
             return given
@@ -81,19 +103,33 @@ class Run:
         """What the stack suite asks, by key, as far as it can be answered before any import."""
         return self.evaluate().by_key()
 
+    @cached_property
+    def questions(self) -> dict[str, Question]:
+        """What the stack suite asks, by key; a worker takes it from its controller, which judged the stack already."""
+        handed_over = getattr(self.config, "workerinput", {}).get("trtcheck_questions")
+        if handed_over is not None:
+            return {key: Question(*fields) for key, fields in json.loads(handed_over).items()}
+        return {key: Question(asked.id, getattr(asked, "needs_import", "")) for key, asked in self.stack_suite.items()}
+
     def plan(self, session: pytest.Session) -> list[pytest.Item]:
         """Collect the bundled suites and note every check in the plan."""
-        from pytest_trtcheck.session.collect import Suites
+        from pytest_trtcheck.session.collect import Suites, suite_of
         from pytest_trtcheck.session.outcome import planned_of
 
         items = list(session.genitems(Suites.from_parent(session, name="trtcheck", nodeid="trtcheck")))
+        if not self.questions:
+            # pytest makes one item for an empty list of parameters.
+            items = [item for item in items if suite_of(item) != "stack"]
+        if self.settings.described is not None:
+            # The other suites run on this machine, which is not the one described.
+            items = [item for item in items if suite_of(item) == "stack"]
         self.planned = {item.nodeid: planned_of(item) for item in items}
         return items
 
-    def question_of(self, item: pytest.Item) -> str:
-        """Return the key of the question that an item of the stack suite asks; empty for other items."""
-        planned = self.planned.get(item.nodeid)
-        return planned.name if planned and planned.suite == "stack" else ""
+    def components_of(self, nodeids: Iterable[str]) -> list[str]:
+        """Return the components whose import these items of the stack suite ask for, sorted."""
+        names = {self.planned[nodeid].name for nodeid in nodeids if nodeid in self.planned}
+        return sorted({self.questions[name].needs_import for name in names if name in self.questions} - {""})
 
     def evaluate(self) -> Evaluation:
         """Hold the facts, with the import outcomes known by now, against the matrix."""
@@ -102,10 +138,9 @@ class Run:
 
     def answer(self, key: str) -> Finding | Unasked:
         """Return the answer to one question of the stack suite, importing libraries where it needs that."""
-        known = self.stack_suite[key]
-        component = getattr(known, "needs_import", "")
+        component = self.questions[key].needs_import
         if not component:
-            return known
+            return self.stack_suite[key]
         self.import_outcome(component)
         return self.evaluate().by_key()[key]
 
@@ -121,11 +156,14 @@ class Run:
     def import_outcome(self, component: str) -> ImportOutcome:
         """Return how the import of one component went; waits for its child process."""
         if component not in self.imports:
-            # Under xdist nobody knows which worker asks next, so each imports what its own items need.
-            if component not in self._runners:
-                self.start_imports([component])
-            self.imports[component] = self._runners[component].outcome(component)
+            self.imports[component] = self._passed_on(component) or self._runners[component].outcome(component)
         return self.imports[component]
+
+    def _passed_on(self, component: str) -> ImportOutcome | None:
+        """Return what the controller saw, when this is a worker: imports run once, side by side, in its charge."""
+        if self.exchange is None:
+            return None
+        return decode(ImportOutcome, self.exchange.wait(f"import-{component}"))
 
     def close(self) -> None:
         """End child processes that still run."""

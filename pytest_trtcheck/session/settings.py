@@ -15,6 +15,8 @@ from pytest_trtcheck.verdict.run import FailOn
 if TYPE_CHECKING:
     import pytest
 
+    from pytest_trtcheck.model.facts import Stack
+
 E = TypeVar("E", bound=Enum)
 
 DEFAULT_REPORT_FOLDER = "trtcheck-report"
@@ -29,16 +31,26 @@ class Settings:
     fail_on: FailOn
     report_folder: Path
     overlays: tuple[Path, ...]
+    described: Stack | None
+    """The stack of ``--trtcheck-stack``; None to judge this machine."""
+    gpus: str | None
+    """Numbers of the GPUs to use, as given; None for all that are visible."""
+    deadline_seconds: float
+    """Time for a check that declares none of its own."""
 
 
 def read_settings(config: pytest.Config) -> Settings:
     """Resolve each setting from option, else ini key; raise OptionError for a value that cannot be used."""
+    level = _choice(config, "level", Level)
     return Settings(
-        level=_choice(config, "level", Level),
+        level=level,
         profile=load_profile(_text(config, "profile")),
         fail_on=_choice(config, "fail_on", FailOn),
         report_folder=_report_folder(config),
         overlays=_overlays(config),
+        described=_described(config),
+        gpus=_text(config, "gpus") or None,
+        deadline_seconds=_seconds(config, "deadline", level.check_deadline_seconds),
     )
 
 
@@ -54,6 +66,30 @@ def _choice(config: pytest.Config, name: str, kind: type[E]) -> E:
     except ValueError:
         values = ", ".join(str(member.value) for member in kind)
         raise OptionError(f"--trtcheck-{name.replace('_', '-')}: expected one of {values}, found {text!r}") from None
+
+
+def _seconds(config: pytest.Config, name: str, default: float) -> float:
+    text = _text(config, name)
+    try:
+        value = float(text) if text else default
+    except ValueError:
+        value = 0
+    if not 0 < value < float("inf"):
+        raise OptionError(f"--trtcheck-{name}: expected a number of seconds above 0, found {text!r}")
+    return value
+
+
+def _described(config: pytest.Config) -> Stack | None:
+    """Return the described stack; an option is relative to where pytest was started, an ini key to the rootdir."""
+    text = _text(config, "stack")
+    if not text:
+        return None
+    from pytest_trtcheck.described.documents import read_text
+    from pytest_trtcheck.described.read import one_stack
+
+    option = config.option.trtcheck_stack
+    path = Path(config.rootpath if option is None else config.invocation_params.dir, text)
+    return one_stack(read_text(path, text), text)
 
 
 def _report_folder(config: pytest.Config) -> Path:

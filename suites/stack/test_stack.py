@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_trtcheck.model.report import Outcome
-from pytest_trtcheck.session import not_run, run_of
+from pytest_trtcheck.session import fail, not_run, run_of
 from pytest_trtcheck.verdict.base import describe
 from pytest_trtcheck.verdict.run import outcome_of
 
@@ -17,10 +17,17 @@ if TYPE_CHECKING:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Ask what applies to the stack at hand; ids are the keys of the findings."""
-    questions = run_of(metafunc.config).stack_suite
+    run = run_of(metafunc.config)
+    imports = {asked.needs_import for asked in run.questions.values()} - {""}
+    # Imports share the cores: the last one waits for all others.
+    seconds = run.settings.deadline_seconds + len(imports) * run.settings.level.import_deadline_seconds
+    deadline = pytest.mark.trtcheck_deadline(seconds)
     metafunc.parametrize(
         "question",
-        [pytest.param(key, id=key, marks=pytest.mark.trtcheck_check(asked.id)) for key, asked in questions.items()],
+        [
+            pytest.param(key, id=key, marks=[pytest.mark.trtcheck_check(asked.check_id), deadline])
+            for key, asked in run.questions.items()
+        ],
     )
 
 
@@ -32,4 +39,4 @@ def test_question(question: str, request: pytest.FixtureRequest) -> None:
     if reason is not None:
         not_run(request, reason, describe(answer))
     if outcome is Outcome.FAILED:
-        pytest.fail(describe(answer), pytrace=False)
+        fail(request, describe(answer), describe(answer, "\n  "))

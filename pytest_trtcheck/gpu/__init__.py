@@ -1,0 +1,1 @@
+"""The one package that touches GPU libraries. Imported in workers only, never by pytest's controlling process."""

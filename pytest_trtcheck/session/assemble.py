@@ -1,0 +1,94 @@
+"""Make the report of a run from what is known of it: at its end, or from the journal of one that was killed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+
+import pytest
+
+from pytest_trtcheck import __version__
+from pytest_trtcheck.model.facts import ImportOutcome, Stack
+from pytest_trtcheck.model.finding import Verdict
+from pytest_trtcheck.model.level import Level
+from pytest_trtcheck.model.report import Isolation, Outcome, Reason, Result, RunReport, RunVerdict
+from pytest_trtcheck.rules.catalogue import Check
+from pytest_trtcheck.rules.load import Matrix
+from pytest_trtcheck.rules.profiles import Profile
+from pytest_trtcheck.verdict import evaluate
+from pytest_trtcheck.verdict.families.running import running
+from pytest_trtcheck.verdict.overall import overall
+from pytest_trtcheck.verdict.run import FailOn, conclude, stack_table
+
+INCONCLUSIVE_STATUS = 10
+
+# Statuses that say how the tests went; all others (interrupt, internal error, usage) are pytest's to report.
+ABOUT_TESTS = {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED}
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """What a run began with."""
+
+    started: str
+    """ISO time with zone."""
+    level: Level
+    profile: Profile
+    fail_on: FailOn
+    stack: Stack
+
+
+def now() -> str:
+    """Return the time of day as reports give it."""
+    return datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+
+
+def assemble(
+    began: RunFacts,
+    matrix: Matrix,
+    catalogue: Mapping[str, Check],
+    *,
+    results: Sequence[Result],
+    imports: Mapping[str, ImportOutcome],
+    isolation: Isolation,
+    seconds: float,
+    exit_status: int,
+) -> RunReport:
+    """Return the report; an exit status that is not about tests means that the run was interrupted."""
+    stack = replace(began.stack, imports=tuple(imports[key] for key in sorted(imports)))
+    evaluation = evaluate(stack, matrix, catalogue, level=began.level)
+    answered = {result.name for result in results if _was_answered(result)}
+    findings = tuple(finding for finding in evaluation.findings if finding.key in answered)
+    findings += tuple(running(results, isolation, catalogue))
+    interrupted = exit_status not in ABOUT_TESTS
+    # A stack that is only written down has nothing beside its versions that could have run.
+    silent = stack.kind == "described" and overall(findings) is Verdict.UNKNOWN
+    conclusion = conclude(stack, results, began.profile, isolation, interrupted=interrupted, undecided=silent)
+    return RunReport(
+        tool_version=__version__,
+        started=began.started,
+        seconds=round(seconds, 3),
+        profile=began.profile.name,
+        level=began.level.value,
+        fail_on=began.fail_on.value,
+        matrix=matrix.identity,
+        stack=stack,
+        table=stack_table(stack, findings),
+        findings=findings,
+        results=tuple(results),
+        verdict=conclusion.verdict,
+        verdict_reasons=conclusion.reasons,
+        not_looked_at=conclusion.not_looked_at,
+        exit_status=exit_status if interrupted else status_of(conclusion.verdict),
+        isolation=isolation,
+    )
+
+
+def status_of(verdict: RunVerdict) -> int:
+    """Return the exit status of a run that came to its end."""
+    return {RunVerdict.ACCEPTED: 0, RunVerdict.REJECTED: 1, RunVerdict.INCONCLUSIVE: INCONCLUSIVE_STATUS}[verdict]
+
+
+def _was_answered(result: Result) -> bool:
+    return result.outcome is not Outcome.NOT_RUN or result.reason is Reason.UNDECIDED

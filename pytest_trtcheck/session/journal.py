@@ -1,0 +1,80 @@
+"""The journal: one JSON line per event, flushed, so that a killed run still tells what it knew."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+JOURNAL_NAME = "journal.jsonl"
+
+
+class Journal:
+    """Appends events; what cannot be written is told once and does not end the run."""
+
+    def __init__(self, folder: Path, complain: Callable[[str], None]) -> None:
+        """Begin a new journal in a report folder, replacing one of an earlier run."""
+        self.path = folder / JOURNAL_NAME
+        self._complain = complain
+        self._file: int | None = None
+        self._file = self._try(lambda: os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o644))
+
+    def write(self, event: str, **fields: Any) -> None:
+        """Append one event."""
+        descriptor = self._file
+        if descriptor is None:
+            return
+        line = json.dumps({"event": event, **fields}, ensure_ascii=True) + "\n"
+        if self._try(lambda: self._append(descriptor, line.encode())) is None:
+            os.close(descriptor)
+            self._file = None
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+    def _append(self, descriptor: int, data: bytes) -> int:
+        if not self.path.exists():
+            raise FileNotFoundError(2, "the report folder or the journal in it has vanished")
+        # One write per line: a line is in the file or it is not, apart from the last one before a power loss.
+        if os.write(descriptor, data) < len(data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return descriptor
+
+    def _try(self, action: Callable[[], int]) -> int | None:
+        try:
+            return action()
+        except OSError as error:
+            self._complain(f"journal {self.path}: {error.strerror or error}; the run goes on without it")
+            return None
+
+
+def read_journal(path: Path, limit_bytes: int = 512 * 1024 * 1024) -> list[dict[str, Any]]:
+    """Return the events of a journal; a last line that is cut short is left out.
+
+    OSError where it cannot be read, ValueError naming the line that is no event.
+    """
+    with path.open("rb") as file:
+        data = file.read(limit_bytes + 1)
+    if len(data) > limit_bytes:
+        raise ValueError(f"expected at most {limit_bytes} bytes")
+    lines = data.split(b"\n")
+    events: list[dict[str, Any]] = []
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            event = json.loads(line)
+        except (ValueError, RecursionError):
+            if number == len(lines):
+                break
+            raise ValueError(f"line {number}: expected a JSON object") from None
+        if not isinstance(event, dict) or not isinstance(event.get("event"), str):
+            raise ValueError(f"line {number}: expected an object with the key 'event'")  # noqa: TRY004 - of the file
+        events.append(event)
+    return events
