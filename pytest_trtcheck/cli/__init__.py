@@ -12,11 +12,11 @@ from pytest_trtcheck import __version__
 from pytest_trtcheck.errors import TrtcheckError
 
 if TYPE_CHECKING:
-    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
+    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 - argparse gives it no other name
 
 USAGE_STATUS = 4
 
-COMMANDS = ("explain",)
+COMMANDS = ("verdict", "plan", "matrix", "explain", "render")
 """Modules of this package, one per command, in the order of the help."""
 
 
