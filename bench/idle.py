@@ -9,11 +9,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench.measure import in_turns, paired_difference, table
+from bench.measure import in_turns, machine, paired_difference_text, table
 
 
 def main() -> None:
     runs = int(sys.argv[1]) if len(sys.argv) > 1 else 30
+    print(machine())
     base = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
     commands = {
         "pytest, plugin blocked": [*base, "-p", "no:trtcheck"],
@@ -25,8 +26,8 @@ def main() -> None:
         timings = in_turns(commands, runs=runs, folder=Path(folder))
     blocked, idle, bare = timings.values()
     print(table(timings))
-    print(f"idle cost of pytest-trtcheck: {paired_difference(idle, blocked) * 1000:.1f} ms (aim: under 5)")
-    print(f"idle cost of pytest-xdist:    {paired_difference(blocked, bare) * 1000:.1f} ms")
+    print(f"idle cost of pytest-trtcheck: {paired_difference_text(idle, blocked)}, aim: under 5 ms")
+    print(f"idle cost of pytest-xdist:    {paired_difference_text(blocked, bare)}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Options of the test run. Being here makes ``tests`` importable from every folder below it."""
+"""Options and order of the test run. Being here makes ``tests`` importable from every folder below it."""
 
 from __future__ import annotations
 
@@ -12,5 +12,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--rewrite-golden",
         action="store_true",
-        help="Write the files of tests/golden/expected anew instead of comparing with them; then read the diff",
+        help="Write the files of tests/golden/expected and the captured blocks of README.md anew instead of comparing "
+        "with them; then read the diff",
     )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start what downloads first, so that another worker runs all the rest meanwhile."""
+    items.sort(key=lambda item: item.get_closest_marker("real_stack") is None)
