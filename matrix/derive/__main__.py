@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from matrix.derive import all_products, documents
+from matrix.derive import all_products, documents, stack_schema
 from matrix.derive.reader import ShapeError
 
 _MATRIX = Path(__file__).parent.parent
@@ -18,7 +18,7 @@ def main(arguments: Sequence[str]) -> int:
         sys.stderr.write("usage: python -m matrix.derive [--check]\n")
         return 2
     try:
-        wanted = {**all_products.texts(), **documents.texts()}
+        wanted = {**all_products.texts(), **documents.texts(), **stack_schema.texts()}
     except ShapeError as error:
         sys.stderr.write(f"matrix.derive: {error}\n")
         return 2

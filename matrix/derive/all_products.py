@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from matrix.derive import containers, cuda, gpus, libraries, tensorrt, tensorrt_llm, torch
+from matrix.derive import additions, containers, cuda, gpus, libraries, tensorrt, tensorrt_llm, torch
 from matrix.derive.reader import ShapeError
 from matrix.derive.writer import ProductDraft, render
 from pytest_trtcheck.rules.products import load_products
@@ -14,7 +14,7 @@ def drafts() -> list[ProductDraft]:
     gpu = gpus.derive(sm)
     cuda.link_sm(toolkits, sm)
     triton, ngc = containers.derive(families)
-    return [
+    sourced = [
         families,
         toolkits,
         forward,
@@ -27,6 +27,7 @@ def drafts() -> list[ProductDraft]:
         ngc,
         *libraries.derive(),
     ]
+    return additions.apply(sourced)
 
 
 def texts() -> dict[str, str]:

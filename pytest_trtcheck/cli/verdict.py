@@ -75,11 +75,10 @@ class _Judge:
     def __iter__(self) -> Iterator[Judgement]:
         from pytest_trtcheck.model.level import Level
         from pytest_trtcheck.verdict import evaluate, overall
-        from pytest_trtcheck.verdict.imply import imply
 
         for given in self._stacks():
-            stack = imply(given, self.matrix)
-            findings = evaluate(stack, self.matrix, self.catalogue, level=Level.STATIC).findings
+            evaluation = evaluate(given, self.matrix, self.catalogue, level=Level.STATIC)
+            stack, findings = evaluation.stack, evaluation.findings
             verdict = overall(findings)
             self.verdicts.add(verdict.value)
             used = dict.fromkeys(key for finding in findings for key in finding.facts)

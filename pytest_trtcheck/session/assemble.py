@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
 
 import pytest
 
@@ -37,11 +36,6 @@ class RunFacts:
     profile: Profile
     fail_on: FailOn
     stack: Stack
-
-
-def now() -> str:
-    """Return the time of day as reports give it."""
-    return datetime.now(timezone.utc).isoformat(timespec="milliseconds")
 
 
 def assemble(

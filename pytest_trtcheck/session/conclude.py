@@ -14,9 +14,10 @@ from pytest_trtcheck.model.codec import decode, encode
 from pytest_trtcheck.model.facts import ImportOutcome
 from pytest_trtcheck.model.report import Isolation
 from pytest_trtcheck.report.json_report import result_to_dict, stack_to_dict
-from pytest_trtcheck.session.assemble import ABOUT_TESTS, RunFacts, assemble, now
+from pytest_trtcheck.session.assemble import ABOUT_TESTS, RunFacts, assemble
 from pytest_trtcheck.session.journal import Journal
 from pytest_trtcheck.session.outcome import OWN_TESTS, Planned, Results, planned_of
+from pytest_trtcheck.session.run import now
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,8 +40,6 @@ class Conclusion:
         self.report: RunReport | None = None
         self.files: dict[str, Path] = {}
         self.complaints: list[str] = []
-        self._started = now()
-        self._clock = time.monotonic()
         self._journal: Journal | None = None
         self._journalled_plan = False
         self._old_handler: Any = None
@@ -67,7 +66,7 @@ class Conclusion:
         self._journal.write(
             "run",
             tool_version=__version__,
-            started=self._started,
+            started=self.run.started,
             level=settings.level.value,
             profile=encode(settings.profile),
             fail_on=settings.fail_on.value,
@@ -146,13 +145,13 @@ class Conclusion:
         self._note_plan()
         restarts_spent = self.controller is not None and self.controller.restarts_spent
         return assemble(
-            RunFacts(self._started, run.settings.level, run.settings.profile, run.settings.fail_on, run.stack),
+            RunFacts(run.started, run.settings.level, run.settings.profile, run.settings.fail_on, run.stack),
             run.matrix,
             run.catalogue,
             results=self.results.all("workers died more often than is allowed" if restarts_spent else ""),
             imports=run.imports,
             isolation=self._isolation(),
-            seconds=time.monotonic() - self._clock,
+            seconds=time.monotonic() - run.clock,
             exit_status=int(exitstatus),
         )
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import replace
+from datetime import datetime, timezone
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -27,6 +29,11 @@ if TYPE_CHECKING:
     from pytest_trtcheck.verdict.base import Unasked
 
 RUN: pytest.StashKey[Run] = pytest.StashKey()
+
+
+def now() -> str:
+    """Return the time of day as reports give it."""
+    return datetime.now(timezone.utc).isoformat(timespec="milliseconds")
 
 
 def run_of(config: pytest.Config) -> Run:
@@ -53,6 +60,8 @@ class Run:
     def __init__(self, config: pytest.Config, settings: Settings) -> None:
         self.config = config
         self.settings = settings
+        self.started = now()
+        self.clock = time.monotonic()
         self.imports: dict[str, ImportOutcome] = {}
         """Import outcomes seen in this process, by module."""
         self.planned: dict[str, Planned] = {}

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pytest_trtcheck.model.finding import Finding
 from pytest_trtcheck.verdict.base import Context, Unasked
+from pytest_trtcheck.verdict.overall import overall
 
 if TYPE_CHECKING:
     from pytest_trtcheck.model.facts import Stack
@@ -15,13 +16,15 @@ if TYPE_CHECKING:
     from pytest_trtcheck.rules.catalogue import Check
     from pytest_trtcheck.rules.load import Matrix
 
-__all__ = ["Evaluation", "Unasked", "evaluate"]
+__all__ = ["Evaluation", "Unasked", "evaluate", "overall"]
 
 
 @dataclass(frozen=True)
 class Evaluation:
     """All answers to one stack, in the order of the catalogue."""
 
+    stack: Stack
+    """The stack that was judged: for a described one, with what its facts imply."""
     findings: tuple[Finding, ...]
     unasked: tuple[Unasked, ...]
 
@@ -33,13 +36,30 @@ class Evaluation:
 
 def evaluate(stack: Stack, matrix: Matrix, catalogue: Mapping[str, Check], *, level: Level) -> Evaluation:
     """Put every question of the catalogue to the stack and return findings, and what could not be asked."""
-    from pytest_trtcheck.verdict.families import FAMILIES
+    from pytest_trtcheck.verdict.families import asked_of
+    from pytest_trtcheck.verdict.families.known import known
+    from pytest_trtcheck.verdict.imply import imply
 
-    context = Context(stack, matrix, catalogue, level)
-    answers = [answer for family in FAMILIES for answer in family(context)]
-    order = {check_id: position for position, check_id in enumerate(catalogue)}
+    described = stack.kind == "described"
+    context = Context(imply(stack, matrix) if described else stack, matrix, catalogue, level)
+    answers = [answer for family in asked_of(context) for answer in family(context)]
+    if described:
+        answers += known(context, answers)
+    order = _order(catalogue)
     answers.sort(key=lambda answer: (order[answer.id], answer.subject))
     return Evaluation(
+        context.stack,
         tuple(answer for answer in answers if isinstance(answer, Finding)),
         tuple(answer for answer in answers if isinstance(answer, Unasked)),
     )
+
+
+def _order(catalogue: Mapping[str, Check]) -> Mapping[str, int]:
+    """Return the position of each check; kept for the catalogue asked for last, as one run asks for one."""
+    if _ORDER.get("of") is not catalogue:
+        _ORDER.update({"of": catalogue, "positions": {check_id: place for place, check_id in enumerate(catalogue)}})
+    positions: Mapping[str, int] = _ORDER["positions"]
+    return positions
+
+
+_ORDER: dict[str, Any] = {}

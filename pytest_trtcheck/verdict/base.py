@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, TypedDict
 
+from pytest_trtcheck.model.facts import State
 from pytest_trtcheck.model.finding import Finding, Severity, Source, Verdict
-from pytest_trtcheck.model.versions import Capability, DottedVersion, PackageVersion
+from pytest_trtcheck.verdict import spans
+from pytest_trtcheck.verdict.boards import board
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -15,8 +18,15 @@ if TYPE_CHECKING:
     from pytest_trtcheck.model.facts import Fact, Stack
     from pytest_trtcheck.model.level import Level
     from pytest_trtcheck.model.report import Reason
+    from pytest_trtcheck.model.versions import DottedVersion, PackageVersion
     from pytest_trtcheck.rules.catalogue import Check
     from pytest_trtcheck.rules.load import Matrix
+    from pytest_trtcheck.rules.rows import Row
+
+
+IMPLIED = "implied"
+"""How a fact is known that follows from another fact and a row of the matrix; its ``where`` names the row."""
+NO_ROW_REMEDY = "Update pytest-trtcheck, or add a row of your own with --trtcheck-matrix."
 
 
 @dataclass(frozen=True)
@@ -58,6 +68,19 @@ class Context:
     matrix: Matrix
     catalogue: Mapping[str, Check]
     level: Level
+    _values: Mapping[str, str | None] = field(init=False, repr=False)
+    """Text of every fact that was found; asked for a hundred times in judging one stack."""
+    _capabilities: tuple[str, ...] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Collect what every family asks for."""
+        found = State.FOUND
+        values = {key: fact.value for key, fact in self.stack.facts.items() if fact.state is found}
+        object.__setattr__(self, "_values", values)
+        sm = self.stack.facts.get("sm")
+        texts = (sm.details.get("all") or ([sm.value] if sm.value else [])) if sm else ()
+        parsed = (spans.capability(str(text)) for text in texts)
+        object.__setattr__(self, "_capabilities", tuple(dict.fromkeys(one.dotted for one in parsed if one)))
 
     def fact(self, key: str) -> Fact:
         """Return a fact of the stack."""
@@ -65,18 +88,52 @@ class Context:
 
     def dotted(self, key: str) -> DottedVersion | None:
         """Return the dotted numbers that a fact's value starts with."""
-        return DottedVersion.leading(self.stack.value(key))
+        return spans.dotted(self.value(key))
 
     def package(self, key: str) -> PackageVersion | None:
         """Return a fact's value as a Python package version."""
-        return PackageVersion.try_parse(self.stack.value(key))
+        return spans.package(self.value(key))
+
+    def value(self, key: str) -> str | None:
+        """Return the text of a fact that was found, a version or a bound; None when its version is not known."""
+        return self._values.get(key)
+
+    def has(self, key: str) -> bool:
+        """Say whether a fact was found, with or without a version."""
+        return key in self._values
+
+    def has_any(self, keys: frozenset[str]) -> bool:
+        """Say whether one of these facts was found."""
+        return not keys.isdisjoint(self._values)
+
+    def given(self, key: str) -> bool:
+        """Say whether a fact was found and not merely follows from another."""
+        return key in self._values and self.stack.facts[key].how != IMPLIED
+
+    def values(self, key: str) -> tuple[str, ...]:
+        """Return all values of a fact that may have several."""
+        if key not in self._values:
+            return ()
+        fact = self.stack.facts[key]
+        several = fact.details.get("all")
+        return tuple(map(str, several)) if several else (fact.value,) if fact.value else ()
+
+    def row(self, product: str, text: str) -> Row | None:
+        """Return the row of exactly that version."""
+        return _row(self.matrix, product, text)
+
+    def match(self, product: str, text: str) -> Row | None:
+        """Return the row of the same release, the text being longer or shorter than the row's."""
+        return _match(self.matrix, product, text)
+
+    @property
+    def is_described(self) -> bool:
+        """True when the stack is only written down: nothing of it was looked for, so nothing is known to be absent."""
+        return self.stack.kind == "described"
 
     def capabilities(self) -> tuple[str, ...]:
         """Return the distinct compute capabilities of the GPUs, as ``9.0``."""
-        fact = self.fact("sm")
-        texts = fact.details.get("all") or ([fact.value] if fact.value else [])
-        parsed = (Capability.try_parse(str(text)) for text in texts)
-        return tuple(dict.fromkeys(capability.dotted for capability in parsed if capability))
+        return self._capabilities
 
     def compatible(self, check: str, subject: str, words: Words | None = None, **more: Unpack[Words]) -> Finding:
         """State that the answer is yes; with ``severity`` warning, that it is yes with a condition."""
@@ -89,6 +146,14 @@ class Context:
     def unknown(self, check: str, subject: str, words: Words | None = None, **more: Unpack[Words]) -> Finding:
         """State that it cannot be told; ``detail`` says what is missing to decide."""
         return self._finding(check, subject, Verdict.UNKNOWN, Severity.WARNING, words, more)
+
+    def silent(self, check: str, subject: str, what: str, facts: tuple[str, ...]) -> Finding:
+        """State that the matrix has no row for this; alone that decides nothing."""
+        return self.unknown(
+            check, subject, severity=Severity.INFO, facts=facts, found=what, expected="a row of the matrix",
+            detail=f"the matrix of {self.matrix.identity.date} has no row for this version",
+            remedy=NO_ROW_REMEDY,
+        )  # fmt: skip
 
     def unasked(self, check: str, subject: str, reason: Reason, message: str, needs_import: str = "") -> Unasked:
         """State that the question could not be put."""
@@ -117,6 +182,17 @@ class Context:
         )
 
 
+@lru_cache(maxsize=20_000)
+def _row(matrix: Matrix, product: str, text: str) -> Row | None:
+    return matrix.row(product, text)
+
+
+@lru_cache(maxsize=20_000)
+def _match(matrix: Matrix, product: str, text: str) -> Row | None:
+    return matrix.match(product, board(text) if product == "gpu" else text)
+
+
+@lru_cache(maxsize=1000)
 def measured(document: str) -> Source:
     """Return a source for what was read from the stack itself."""
     return Source(document, confidence="measured")
@@ -128,8 +204,8 @@ def join(words: Iterable[str]) -> str:
     return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
 
 
-def describe(answer: Finding | Unasked) -> str:
-    """Return an answer as one line: what, expected, found, why, next step."""
+def describe(answer: Finding | Unasked, separator: str = "; ") -> str:
+    """Return an answer as one line, or with another separator as several: what, expected, found, why, next step."""
     if isinstance(answer, Unasked):
         return f"{answer.title}: {answer.message}"
     parts = [f"{answer.title}: {answer.verdict.value}"]
@@ -139,4 +215,4 @@ def describe(answer: Finding | Unasked) -> str:
     parts += [text for text in (answer.detail,) if text]
     if answer.remedy:
         parts.append(f"next: {answer.remedy}")
-    return "; ".join(part.rstrip(".;") for part in parts)
+    return separator.join(part.rstrip(".;") for part in parts)

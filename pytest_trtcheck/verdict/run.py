@@ -16,8 +16,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from pytest_trtcheck.model.facts import Stack
-    from pytest_trtcheck.model.report import Result
+    from pytest_trtcheck.model.report import Isolation, Result
     from pytest_trtcheck.rules.profiles import Profile
+
+
+_MOST_UNREAD = 20
 
 
 class FailOn(str, Enum):
@@ -49,13 +52,29 @@ class Conclusion:
     not_looked_at: tuple[str, ...]
 
 
-def conclude(stack: Stack, results: Sequence[Result], profile: Profile, *, interrupted: bool = False) -> Conclusion:
-    """Accept a run only when something ran and was judged, all that the profile names ran, and nothing failed."""
+def conclude(
+    stack: Stack,
+    results: Sequence[Result],
+    profile: Profile,
+    isolation: Isolation,
+    *,
+    interrupted: bool = False,
+    undecided: bool = False,
+) -> Conclusion:
+    """Accept a run only when something ran and was judged, all that the profile names ran, and nothing failed.
+
+    ``interrupted`` and ``undecided`` (what there is to judge does not tell) keep a run from being accepted.
+    """
     failed = [result for result in results if result.outcome is Outcome.FAILED]
     errors = [result for result in results if result.outcome is Outcome.ERROR]
     missing = [
         *_missing(stack, results, profile),
         *(["the run was interrupted before its end"] if interrupted else []),
+        *(
+            ["what is known of the stack does not decide; the unknown findings say what is missing"]
+            if undecided
+            else []
+        ),
     ]
     reasons: list[str] = []
     if failed:
@@ -71,7 +90,7 @@ def conclude(stack: Stack, results: Sequence[Result], profile: Profile, *, inter
         verdict = RunVerdict.ACCEPTED
         passed = sum(result.outcome is Outcome.PASSED for result in results)
         reasons.append(f"{_count(passed, 'check')} ran and passed, none failed")
-    return Conclusion(verdict, tuple(reasons), tuple(_not_looked_at(stack, results)))
+    return Conclusion(verdict, tuple(reasons), tuple(_not_looked_at(stack, results, isolation)))
 
 
 def _missing(stack: Stack, results: Sequence[Result], profile: Profile) -> Iterable[str]:
@@ -102,14 +121,32 @@ def _state_words(fact: Fact) -> str:
     return words.get(fact.state, fact.state.value) + (f" ({fact.reason})" if fact.reason else "")
 
 
-def _not_looked_at(stack: Stack, results: Sequence[Result]) -> Iterable[str]:
+def _unread(stack: Stack) -> Iterable[str]:
+    """Say what is there and could not be read: it may hide what the run should have judged."""
+    for fact in stack.facts.values():
+        if fact.state is State.UNREADABLE and fact.key != "gpu":
+            yield f"could not be read: {title_of(fact.key)}: {fact.reason}"
+        for problem in fact.details.get("problems", ()):
+            yield f"could not be read: {problem}"
+        for copy in fact.copies:
+            if copy.note:
+                yield f"could not be read: {copy.path}: {copy.note}"
+
+
+def _not_looked_at(stack: Stack, results: Sequence[Result], isolation: Isolation) -> Iterable[str]:
     """Say what a reader could think was checked and was not."""
+    if isolation.mode == "in_process":
+        yield f"isolation: {join(isolation.notes)}; a crash of one would have ended the run"
     gpu = stack.get("gpu")
     if not gpu.is_found:
         yield f"GPU: {_state_words(gpu)}"
     not_probed = [title_of(fact.key) for fact in _table_facts(stack) if fact.state is State.NOT_PROBED]
     if not_probed:
         yield f"not read in this run: {join(not_probed)}"
+    unread = tuple(dict.fromkeys(_unread(stack)))
+    yield from unread[:_MOST_UNREAD]
+    if len(unread) > _MOST_UNREAD:
+        yield f"{len(unread) - _MOST_UNREAD} more that could not be read; see report.json"
     for reason in Reason:
         left_out = [result for result in results if result.reason is reason]
         if left_out and reason is not Reason.UNDECIDED:

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from matrix.derive import __main__ as derive
-from matrix.derive import all_products, cuda, documents, reader, torch, values, writer
+from matrix.derive import all_products, cuda, documents, reader, stack_schema, torch, values, writer
 from matrix.derive.reader import Entry, ShapeError, read_fact
 from pytest_trtcheck.rules.products import load_products
 
@@ -56,6 +56,7 @@ def test_check_names_a_row_file_that_was_edited_by_hand_and_one_that_nothing_giv
     monkeypatch.setattr(derive, "_MATRIX", tmp_path)
     monkeypatch.setattr(all_products, "texts", lambda: {"rows/torch.json": "{ }\n"})
     monkeypatch.setattr(documents, "texts", dict)
+    monkeypatch.setattr(stack_schema, "texts", dict)
     assert derive.main(["--check"]) == 1
     told = capsys.readouterr().err.splitlines()
     assert [line.split()[0] for line in told] == ["matrix/rows/torch.json", "matrix/rows/stray.json"]

@@ -108,7 +108,7 @@ def test_row_finds_the_same_version_in_any_spelling(matrix: Matrix, product: str
         ("gpu", "NVIDIA RTX 6000 Ada Generation", "RTX 6000 Ada"),
         ("gpu", "Quadro RTX 6000", "Quadro RTX 6000"),
         ("gpu", "NVIDIA A100-SXM4-80GB", "NVIDIA A100"),
-        ("gpu", "NVIDIA A10G", None),
+        ("gpu", "NVIDIA A10M", None),
         ("gpu", "NVIDIA L40S", "NVIDIA L40S"),
         ("gpu", "NVIDIA", None),
         ("torch", "2.10.0a0+b4e4ee81d3.nv25.12", None),

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from pytest_trtcheck.model.components import title_of
 from pytest_trtcheck.model.finding import Severity
 from pytest_trtcheck.model.report import Reason
-from pytest_trtcheck.model.versions import Capability, DottedVersion, VersionRange
+from pytest_trtcheck.model.versions import DottedVersion
+from pytest_trtcheck.verdict import spans
 from pytest_trtcheck.verdict.base import join
+from pytest_trtcheck.verdict.route import is_built_here
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from pytest_trtcheck.model.finding import Finding
+    from pytest_trtcheck.rules.load import Matrix
     from pytest_trtcheck.rules.rows import Row
     from pytest_trtcheck.verdict.base import Context, Unasked, Words
 
@@ -24,7 +28,7 @@ def architecture(context: Context) -> Iterator[Finding | Unasked]:
     checks = dict(zip(judges, ("TRC-ARC-001", "TRC-ARC-002", "TRC-ARC-003", "TRC-ARC-004"), strict=True))
     capabilities = context.capabilities()
     for key, judge in judges.items():
-        if not context.fact(key).is_found or (key == "torch" and context.stack.value("torch_cuda") in {None, "none"}):
+        if not context.has(key) or (key == "torch" and context.value("torch_cuda") in {None, "none"}):
             continue
         if not capabilities:
             reason = context.fact("sm").reason or "no GPU, so no compute capability to compare with"
@@ -36,20 +40,21 @@ def architecture(context: Context) -> Iterator[Finding | Unasked]:
 
 def runs_on(compiled: Iterable[str], capability: str) -> bool:
     """Say whether machine code for one of these capabilities runs on the GPU: same major, minor not above."""
-    have = Capability.parse(capability).key
-    return any(key[0] == have[0] and key[1] <= have[1] for key in (Capability.parse(one).key for one in compiled))
+    return _runs_on(tuple(compiled), capability)
+
+
+@lru_cache(maxsize=5000)
+def _runs_on(compiled: tuple[str, ...], capability: str) -> bool:
+    have = spans.parsed(capability).key
+    return any(key[0] == have[0] and key[1] <= have[1] for key in (spans.parsed(one).key for one in compiled))
 
 
 def _no_row(context: Context, check: str, subject: str, key: str) -> Finding:
-    return context.unknown(
-        check, subject, facts=("sm", key),
-        found=f"{title_of(key)} {context.stack.value(key)}", expected="a row of the matrix",
-        detail=f"the matrix of {context.matrix.identity.date} has no row for this version",
-    )  # fmt: skip
+    return context.silent(check, subject, f"{title_of(key)} {context.value(key) or 'of unknown version'}", ("sm", key))
 
 
 def _toolkit(context: Context, check: str, subject: str, capability: str) -> Finding:
-    have, row = context.dotted("cuda_toolkit"), context.matrix.row("sm", capability)
+    have, row = context.dotted("cuda_toolkit"), context.row("sm", capability)
     span = row.value("cuda_range") if row else None
     if have is None or row is None or span is None:
         return _no_row(context, check, subject, "cuda_toolkit")
@@ -60,7 +65,12 @@ def _toolkit(context: Context, check: str, subject: str, capability: str) -> Fin
         f"CUDA {span} for compute capability {capability}",
         f"CUDA toolkit {have}",
     )
-    admitted = VersionRange.parse(str(span)).admits(have)
+    admitted = spans.within(context.value("cuda_toolkit"), str(span))
+    if admitted is False and context.value("torch_cuda") not in {None, "none"} and not is_built_here(context):
+        return context.compatible(
+            check, subject, words, severity=Severity.WARNING,
+            detail="matters only when something is compiled here; torch brings its own CUDA runtime",
+        )  # fmt: skip
     if admitted is None:
         return context.unknown(check, subject, words, detail="the toolkit's full version is needed to decide")
     if admitted:
@@ -70,9 +80,13 @@ def _toolkit(context: Context, check: str, subject: str, capability: str) -> Fin
 
 def _torch(context: Context, check: str, subject: str, capability: str) -> Finding:
     torch, cuda = context.package("torch"), context.dotted("torch_cuda")
-    row = context.matrix.match("torch", torch.public) if torch else None
+    if context.has("torch_arch_list"):
+        return _torch_as_listed(context, check, subject, capability)
+    row = context.match("torch", torch.public) if torch else None
     builds = (row.value("sm_by_cuda_build") or {}) if row else {}
     compiled = builds.get(cuda.major_minor) if cuda else None
+    if row is not None and cuda is None and builds and context.is_described:
+        return _torch_of_some_build(context, check, subject, capability, row, builds)
     if row is None or cuda is None or compiled is None:
         return _no_row(context, check, subject, "torch")
     ptx = (row.value("ptx_by_cuda_build") or {}).get(cuda.major_minor, [])
@@ -82,8 +96,8 @@ def _torch(context: Context, check: str, subject: str, capability: str) -> Findi
     )  # fmt: skip
     if runs_on(compiled, capability):
         return context.compatible(check, subject, words)
-    have = Capability.parse(capability)
-    if any(Capability.parse(one) <= have for one in ptx):
+    have = spans.parsed(capability)
+    if any(spans.parsed(one) <= have for one in ptx):
         return context.compatible(
             check,
             subject,
@@ -94,36 +108,95 @@ def _torch(context: Context, check: str, subject: str, capability: str) -> Findi
     return context.incompatible(check, subject, words, components=("torch", "gpu"))
 
 
+def _torch_as_listed(context: Context, check: str, subject: str, capability: str) -> Finding:
+    """Judge by the list that torch itself prints; ``compute_90`` in it is PTX."""
+    listed = [text.strip(" ,;'[]\"") for text in context.values("torch_arch_list")]
+    ptx = [text for text in listed if text.startswith("compute")]
+    compiled = [text for text in listed if text not in ptx and spans.capability(text)]
+    words: Words = {
+        "facts": ("sm", "torch", "torch_arch_list"),
+        "expected": f"one of {', '.join(listed)}",
+        "found": f"compute capability {capability}",
+    }
+    if not compiled and not ptx:
+        return _no_row(context, check, subject, "torch")
+    if runs_on(compiled, capability):
+        return context.compatible(check, subject, words)
+    have = spans.parsed(capability)
+    if any(one <= have for one in map(spans.capability, ptx) if one):
+        return context.compatible(check, subject, words, severity=Severity.WARNING, detail="only by compiling PTX")
+    return context.incompatible(check, subject, words, components=("torch", "gpu"))
+
+
+def _torch_of_some_build(
+    context: Context, check: str, subject: str, capability: str, row: Row, builds: Mapping[str, Iterable[str]]
+) -> Finding:
+    """Judge a torch whose CUDA build is not known: only what holds for every build of the release is certain."""
+    have = spans.parsed(capability)
+    ptx = row.value("ptx_by_cuda_build") or {}
+    runs = {
+        cuda: runs_on(compiled, capability) or any(spans.parsed(one) <= have for one in ptx.get(cuda, ()))
+        for cuda, compiled in builds.items()
+    }
+    good = [cuda for cuda, answer in runs.items() if answer]
+    words = _words("torch", row, "sm_by_cuda_build", f"a build of torch {row.version} for {capability}",
+                   f"compute capability {capability}")  # fmt: skip
+    if len(good) == len(runs):
+        return context.compatible(check, subject, words)
+    if good:
+        return context.unknown(
+            check, subject, words,
+            detail=f"the builds for CUDA {join(good)} have kernels for it, the others have not; python -c "
+            "'import torch; print(torch.version.cuda)' tells which this is",
+        )  # fmt: skip
+    return context.incompatible(check, subject, words, components=("torch", "gpu"))
+
+
 def _tensorrt(context: Context, check: str, subject: str, capability: str) -> Finding:
     have = context.dotted("tensorrt")
-    row = context.matrix.match("tensorrt", str(have)) if have else None
+    row = context.match("tensorrt", str(have)) if have else None
     if have is None or row is None:
         return _no_row(context, check, subject, "tensorrt")
     found = f"compute capability {capability}"
     lowest = row.value("min_compute_capability")
-    if lowest is not None and Capability.parse(capability) < Capability.parse(str(lowest)):
+    if lowest is not None and spans.parsed(capability) < spans.parsed(str(lowest)):
         words = _words("tensorrt", row, "min_compute_capability", f"{lowest} or higher for TensorRT {have}", found)
         return context.incompatible(check, subject, words, components=("tensorrt", "gpu"))
     missing = _first_cuda_missing(context, row, capability)
     if missing:
         words = _words("tensorrt", row, "cuda_majors", missing, found)
         return context.incompatible(check, subject, words, components=("tensorrt", "gpu"))
-    for later in context.matrix.rows("tensorrt"):
-        if (
-            capability in (later.value("added_compute_capabilities") or ())
-            and DottedVersion.parse(later.version) > have
-        ):
-            words = _words(
-                "tensorrt",
-                later,
-                "added_compute_capabilities",
-                f"TensorRT {later.version} or newer",
-                f"TensorRT {have}",
-            )
-            return context.incompatible(check, subject, words, components=("tensorrt", "gpu"))
+    later = _added_in(context.matrix, capability)
+    if later is not None and (spans.dotted(later.version) or have) > have:
+        words = _words(
+            "tensorrt", later, "added_compute_capabilities", f"TensorRT {later.version} or newer", f"TensorRT {have}"
+        )
+        return context.incompatible(check, subject, words, components=("tensorrt", "gpu"))
     if lowest is None:
-        return _no_row(context, check, subject, "tensorrt")
+        return _tensorrt_of_old(context, check, subject, capability, row)
     words = _words("tensorrt", row, "min_compute_capability", f"{lowest} or higher for TensorRT {have}", found)
+    return context.compatible(check, subject, words)
+
+
+@lru_cache(maxsize=1000)
+def _added_in(matrix: Matrix, capability: str) -> Row | None:
+    """Return the release that says it added this capability."""
+    rows = (row for row in matrix.rows("tensorrt") if capability in (row.value("added_compute_capabilities") or ()))
+    return next(rows, None)
+
+
+def _tensorrt_of_old(context: Context, check: str, subject: str, capability: str, row: Row) -> Finding:
+    """Releases before 8.6 name no lowest capability; capabilities are only ever dropped, so 8.6's holds for them."""
+    later = context.row("tensorrt", "8.6.1")
+    lowest = later.value("min_compute_capability") if later else None
+    mine, other = spans.dotted(row.version), spans.dotted("8.6.1")
+    if later is None or lowest is None or not row.value("cuda_builds") or not (mine and other and mine < other):
+        return _no_row(context, check, subject, "tensorrt")
+    words = _words(
+        "tensorrt", later, "min_compute_capability", f"{lowest} or higher", f"compute capability {capability}"
+    )
+    if spans.parsed(capability) < spans.parsed(str(lowest)):
+        return _no_row(context, check, subject, "tensorrt")
     return context.compatible(check, subject, words)
 
 
@@ -132,8 +205,8 @@ def _first_cuda_missing(context: Context, row: Row, capability: str) -> str:
 
     A library cannot hold kernels for a GPU that its compiler did not know.
     """
-    sm = context.matrix.row("sm", capability)
-    first = DottedVersion.leading(str(sm.value("first_cuda"))) if sm and sm.value("first_cuda") else None
+    sm = context.row("sm", capability)
+    first = spans.dotted(str(sm.value("first_cuda"))) if sm and sm.value("first_cuda") else None
     named = row.value("cuda_builds") or row.value("cuda_supported") or ()
     builds = [build for build in map(DottedVersion.try_parse, named) if build]
     if len(builds) < len(named):
@@ -147,7 +220,9 @@ def _first_cuda_missing(context: Context, row: Row, capability: str) -> str:
 
 def _tensorrt_llm(context: Context, check: str, subject: str, capability: str) -> Finding:
     version = context.package("tensorrt_llm")
-    row = context.matrix.match("tensorrt_llm", version.public) if version else None
+    if version is None and context.is_described:
+        return _any_tensorrt_llm(context, check, subject, capability)
+    row = context.match("tensorrt_llm", version.public) if version else None
     supported = row.value("sm_supported") if row else None
     if row is None or not supported:
         return _no_row(context, check, subject, "tensorrt_llm")
@@ -165,6 +240,16 @@ def _tensorrt_llm(context: Context, check: str, subject: str, capability: str) -
             detail="not listed, though machine code of the same major may run; only a test can tell",
         )
     return context.incompatible(check, subject, words, components=("tensorrt_llm", "gpu"))
+
+
+def _any_tensorrt_llm(context: Context, check: str, subject: str, capability: str) -> Finding:
+    """Judge a TensorRT-LLM of unknown version: certain is only what no release supports."""
+    rows = [row for row in context.matrix.rows("tensorrt_llm") if row.value("sm_supported")]
+    if any(runs_on(row.value("sm_supported"), capability) for row in rows):
+        return _no_row(context, check, subject, "tensorrt_llm")
+    words = _words("tensorrt_llm", rows[0], "sm_supported", "a capability that some release supports",
+                   f"compute capability {capability}")  # fmt: skip
+    return context.incompatible(check, subject, words, components=("gpu", "tensorrt_llm"))
 
 
 def _words(key: str, row: Row, cell: str, expected: str, found: str) -> Words:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 def cudnn(context: Context) -> Iterator[Finding | Unasked]:
     """Judge cuDNN by the SONAME that each component's files ask for, and by torch's own pin."""
+    if context.is_described:
+        # Written down, a cuDNN may be the system's, beside the one that torch's wheels bring.
+        return
     asked_by_torch = wants(context.fact("torch"), "cudnn")
     for check, key in (("TRC-DNN-001", "tensorrt"), ("TRC-DNN-002", "torch")):
         for soname, path in wants(context.fact(key), "cudnn").items():
@@ -37,7 +40,7 @@ def _finds(context: Context, check: str, key: str, soname: str, path: str) -> Fi
         return context.compatible(check, key, facts=("cudnn", key), expected=expected, found=found, source=source)
     return context.incompatible(
         check, key, components=("cudnn", key), facts=("cudnn", key), expected=expected, found=found, source=source,
-        detail=f"{title_of(key)} {context.stack.value(key) or ''} cannot load".replace("  ", " "),
+        detail=f"{title_of(key)} {context.value(key) or ''} cannot load".replace("  ", " "),
         remedy=for_missing_library(context, soname, "cudnn"),
     )  # fmt: skip
 
@@ -45,9 +48,9 @@ def _finds(context: Context, check: str, key: str, soname: str, path: str) -> Fi
 def _pinned_by_torch(context: Context) -> Iterator[Finding]:
     """Compare with the cuDNN of the torch release's index build, where the files themselves do not tell."""
     torch, have = context.package("torch"), context.dotted("cudnn")
-    row = context.matrix.match("torch", torch.public) if torch else None
+    row = context.match("torch", torch.public) if torch else None
     want = DottedVersion.leading(str(row.value("cudnn"))) if row and row.value("cudnn") else None
-    if not (row and want and have) or context.stack.value("torch_cuda") in {None, "none"}:
+    if not (row and want and have) or context.value("torch_cuda") in {None, "none"}:
         return
     expected = f"cuDNN {want.major}, at least {want.major_minor}, for torch {torch}"
     words: Words = {

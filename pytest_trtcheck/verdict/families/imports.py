@@ -107,7 +107,7 @@ def _broken(context: Context, check: str, component: Component, outcome: ImportO
     """State a failure, or that it cannot be told while there is no driver to work with."""
     found = outcome.signal or outcome.library or outcome.symbol
     message = f"{_WORDS[outcome.status]}{f' ({found})' if found else ''}: {outcome.message}".rstrip(": ")
-    if _needs_driver(outcome) and not context.fact("driver").is_found:
+    if _needs_driver(outcome) and not context.has("driver"):
         return context.unknown(
             check, component.key, words, found=message,
             detail="no NVIDIA driver is loaded here, and this step needs one",

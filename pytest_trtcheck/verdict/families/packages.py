@@ -81,7 +81,7 @@ def _unmet(context: Context, name: str, text: str) -> str:
 
 
 def _python(context: Context, dist: Distribution, key: str) -> Iterator[Finding]:
-    python = PackageVersion.try_parse(context.stack.value("python"))
+    python = PackageVersion.try_parse(context.value("python"))
     if not dist.requires_python or python is None:
         return
     from packaging.specifiers import InvalidSpecifier, SpecifierSet

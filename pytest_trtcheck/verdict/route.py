@@ -1,0 +1,22 @@
+"""How the parts of a stack came to be there, as the install route says it."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pytest_trtcheck.verdict.base import Context
+
+_FROM_SOURCE = re.compile(r"source|build|built|compil|no-binary", re.IGNORECASE)
+_FROM_INDEX = re.compile(r"\bpip\d?\b|wheel|\buv\b", re.IGNORECASE)
+
+
+def is_built_here(context: Context) -> bool:
+    """Say whether the install route says that parts were compiled in this environment."""
+    return any(_FROM_SOURCE.search(text) for text in context.values("install"))
+
+
+def is_from_index(context: Context) -> bool:
+    """Say whether the install route is pip or a wheel, which bring the libraries they need as packages."""
+    return any(_FROM_INDEX.search(text) for text in context.values("install")) and not is_built_here(context)
