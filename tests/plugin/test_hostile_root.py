@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 @pytest.fixture
 def broken(tmp_path: Path) -> FakeRoot:
     fake = FakeRoot(tmp_path / "root")
-    fake.dpkg(b"Package: libnccl2\nStatus: install ok installed\nVersion: 2.27.5-1+cuda12.9\n\nnonsense without a colon\n")
+    good = "Package: libnccl2\nStatus: install ok installed\nVersion: 2.27.5-1+cuda12.9\n"
+    fake.dpkg(f"{good}\nnonsense without a colon\n")
     fake.dist("torch", "2.13.0")
     fake.file(f"{SITE}/nvidia_cudnn_cu13-9.20.0.48.dist-info/METADATA", b"\xff\xfe broken")
     fake.file(f"{LIB}/libcudnn.so.9", elf_bytes(soname="libcudnn.so.9")[:100])
