@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import jsonschema
 import pytest
 
 from tests.native import compile_library, needs_gcc
@@ -22,6 +23,7 @@ from tests.stacks import gpu, stack
 if TYPE_CHECKING:
     from tests.plugin.conftest import Trtcheck
 
+SCHEMA = Path(__file__).parents[2] / "reports" / "report.schema.v1.json"
 PRELUDE = "import ctypes, os, signal, subprocess, sys, time, pytest\n"
 SOUND = stack(gpu="NVIDIA H200", gpus=[gpu(uuid="GPU-one")], driver="580.65.06")
 TWO_GPUS = stack(gpu="NVIDIA H200", gpus=[gpu(uuid="GPU-one"), gpu(uuid="GPU-two", index=1)], driver="580.65.06")
@@ -97,6 +99,7 @@ def test_a_death_costs_one_check_and_is_named(trtcheck: Trtcheck, death: str) ->
     assert trtcheck.report["isolation"]["restarts"] == 1
     cases = ET.parse(trtcheck.report_folder / "TEST-trtcheck.xml").getroot().iter("testcase")
     assert len(list(cases)) == len(results)
+    jsonschema.validate(trtcheck.report, json.loads(SCHEMA.read_text(encoding="utf-8")))
 
 
 @pytest.mark.usefixtures("nothing_left")

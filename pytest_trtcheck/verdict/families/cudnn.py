@@ -35,7 +35,7 @@ def cudnn(context: Context) -> Iterator[Finding | Unasked]:
 def _finds(context: Context, check: str, key: str, soname: str, path: str) -> Finding:
     found = what_is_there(context, "cudnn")
     expected = f"{soname}, which {path.rpartition('/')[2]} asks for"
-    source = measured(f"NEEDED entries and strings of {path}")
+    source = measured(f"NEEDED entries of {path}")
     if has_soname(context.fact("cudnn"), soname):
         return context.compatible(check, key, facts=("cudnn", key), expected=expected, found=found, source=source)
     return context.incompatible(
