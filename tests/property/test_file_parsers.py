@@ -39,7 +39,7 @@ def mutated(data: bytes) -> st.SearchStrategy[bytes]:
     return st.one_of(st.builds(apply, edits, cut), st.binary(max_size=300))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(mutated(ELF))
 def test_elf(data: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -81,7 +81,7 @@ def test_shown_text_can_be_written_anywhere(text: str) -> None:
     shown(text).encode("utf-8")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.binary(max_size=200), st.binary(max_size=200))
 def test_metadata_conf_and_version_files(first: bytes, second: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:

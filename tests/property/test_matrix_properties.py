@@ -92,7 +92,7 @@ def test_every_row_is_found_by_its_own_version() -> None:
     assert [answer[0] for answer in ANSWERS[: len(rows)]] == [row.id for row in rows]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.data())
 def test_a_row_that_matches_nothing_leaves_all_other_look_ups_alone(data: st.DataObject) -> None:
     name = data.draw(st.sampled_from(BUNDLED.products))
@@ -109,7 +109,7 @@ def test_a_row_that_matches_nothing_leaves_all_other_look_ups_alone(data: st.Dat
     assert matrix.row(name, version) is row
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.sampled_from(BUNDLED.products), st.randoms(use_true_random=False))
 def test_the_order_of_rows_does_not_change_what_is_found(name: str, random: Any) -> None:
     rows = list(BUNDLED.rows(name))
@@ -133,19 +133,19 @@ def load_bytes(data: bytes) -> None:
     assert len(told) < 2000
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.binary(max_size=200))
 def test_any_bytes_are_an_overlay_or_one_clear_line(data: bytes) -> None:
     load_bytes(data)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(overlay_like | json_values)
 def test_any_json_is_an_overlay_or_one_clear_line(document: Any) -> None:
     load_bytes(json.dumps(document).encode())
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.sampled_from(sorted({kind for p in load_products().values() for kind in p.kinds.values()})), json_values)
 def test_a_value_that_the_loader_takes_the_schema_takes_too(kind: str, value: Any) -> None:
     import jsonschema

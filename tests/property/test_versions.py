@@ -135,7 +135,7 @@ def test_leading_numbers_are_a_part_of_the_text(text: str) -> None:
 
 
 @pytest.mark.skipif(shutil.which("dpkg") is None, reason="dpkg is not on this machine")
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(dpkg, dpkg | dpkg_endings)
 def test_dpkg_orders_the_same(first: str, second: str) -> None:
     if second in DPKG_ENDINGS:
