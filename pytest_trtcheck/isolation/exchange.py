@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import shutil
@@ -28,7 +29,9 @@ class Exchange:
     @classmethod
     def create(cls) -> Exchange:
         """Return an exchange in a new private folder."""
-        return cls(Path(tempfile.mkdtemp(prefix="trtcheck-")))
+        exchange = cls(Path(tempfile.mkdtemp(prefix="trtcheck-")))
+        atexit.register(exchange.remove)
+        return exchange
 
     def remove(self) -> None:
         """Remove the folder with all that is in it."""

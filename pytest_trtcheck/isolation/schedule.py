@@ -33,8 +33,6 @@ class CheckScheduling:
         self._finished: set[str] = set()
         self._deaths: Counter[str] = Counter()
         self.collection: list[str] | None = None
-        self.disagreement = ""
-        """Why a worker was left out: it collected other checks than the first."""
 
     # What DSession asks.
 
@@ -71,7 +69,6 @@ class CheckScheduling:
             for index, nodeid in enumerate(self.collection):
                 (self._several if self._gpus_needed(nodeid) > 1 else self._single).append(index)
         elif list(collection) != self.collection:
-            self.disagreement = f"{node.gateway.id} collected other checks than the first worker and runs none"
             node.shutdown()
         self._ready.add(node)
 
@@ -111,6 +108,9 @@ class CheckScheduling:
             if nodeid in self._finished:
                 continue
             if nodeid in self._started:
+                if hasattr(node, "workeroutput"):
+                    # It left in good order in the middle of a check, by pytest.exit: the check has no result.
+                    continue
                 crashed = nodeid
                 self._deaths[nodeid] += 1
             else:
@@ -124,7 +124,20 @@ class CheckScheduling:
         """Note that a check has begun; return the worker that runs it."""
         self._started.add(nodeid)
         self._finished.discard(nodeid)
+        return self.worker_of(nodeid)
+
+    def worker_of(self, nodeid: str) -> Node | None:
+        """Return the worker that holds a check."""
         return next((node for node, held in self._held.items() if nodeid in map(self._name, held)), None)
+
+    def has_collected(self, node: Node) -> bool:
+        """Say whether a worker has told what it collected."""
+        return node in self._ready
+
+    def is_running(self, node: Node) -> bool:
+        """Say whether a worker is in the middle of a check."""
+        names = map(self._name, self._held.get(node, []))
+        return any(nodeid in self._started and nodeid not in self._finished for nodeid in names)
 
     def finished(self, nodeid: str) -> None:
         """Note that all reports of a check are in."""

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -74,7 +74,9 @@ class Watch:
             with self._lock:
                 running = list(self._running.values())
             for check in running:
-                self._look(check)
+                # Whatever goes wrong with one look, deadlines stay in force.
+                with suppress(Exception):
+                    self._look(check)
 
     def _look(self, check: Running) -> None:
         elapsed = self.clock() - check.started
@@ -100,9 +102,9 @@ def native_stack(pid: int, timeout_seconds: float) -> str:
         return ""
     command = [program, "dump", "--native", "--nonblocking", "--pid", str(pid)]
     with suppress(OSError, subprocess.SubprocessError):
-        end = subprocess.run(command, capture_output=True, text=True, timeout=timeout_seconds, check=False)
+        end = subprocess.run(command, capture_output=True, timeout=timeout_seconds, check=False)
         if end.returncode == 0:
-            return end.stdout
+            return end.stdout.decode(errors="replace")
     return ""
 
 
@@ -111,6 +113,16 @@ def kill_tree(pid: int) -> None:
     for process in (*reversed(descendants(pid)), pid):
         with suppress(OSError):
             os.kill(process, signal.SIGKILL)
+
+
+def kill_tagged(environment: Mapping[str, str]) -> None:
+    """Kill every process that was started with these environment variables: children that outlived their parent."""
+    wanted = {f"{name}={value}".encode() for name, value in environment.items()}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with suppress(OSError):
+                if wanted <= set((entry / "environ").read_bytes().split(b"\0")):
+                    os.kill(int(entry.name), signal.SIGKILL)
 
 
 def descendants(pid: int) -> list[int]:

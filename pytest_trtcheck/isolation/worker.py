@@ -7,7 +7,7 @@ import faulthandler
 import os
 import signal
 from collections.abc import Generator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -73,11 +73,25 @@ class WorkerSide:
                 report.sections.append(("Captured native output", text))
         return report
 
+    @pytest.hookimpl(wrapper=True)
+    def pytest_report_to_serializable(self) -> Generator[None, dict[str, Any] | None, dict[str, Any] | None]:
+        """Replace lone surrogates, which the way to the controller cannot carry."""
+        data: dict[str, Any] | None = _sendable((yield))
+        return data
+
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_logfinish(self) -> None:
         """Leave when the context is lost: the reports are sent, and the next check needs a new process."""
         if self._poisoned:
             os._exit(POISONED_STATUS)
+
+
+def _sendable(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode("utf-8")
+    if isinstance(value, dict):
+        return {_sendable(key): _sendable(entry) for key, entry in value.items()}
+    return type(value)(map(_sendable, value)) if isinstance(value, (list, tuple)) else value
 
 
 def _health() -> Health:

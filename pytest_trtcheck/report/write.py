@@ -67,6 +67,13 @@ def write_reports(report: RunReport, directory: Path) -> dict[str, Path]:
     return written
 
 
+def remove_reports(directory: Path) -> None:
+    """Remove the reports of an earlier run: should this one be killed, they would be taken for its own."""
+    for renderer in RENDERERS:
+        with suppress(OSError):
+            (directory / renderer.file_name).unlink()
+
+
 def check_writable(directory: Path) -> None:
     """Create the folder if need be and prove that a file can be written there; raise OptionError where it cannot."""
     try:

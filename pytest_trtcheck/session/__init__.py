@@ -28,6 +28,8 @@ def start(config: pytest.Config) -> None:
                 check_writable(settings.report_folder)
     except TrtcheckError as error:
         raise pytest.UsageError(str(error)) from None
+    if config.args_source is pytest.Config.ArgsSource.ARGS and not worker:
+        _check_paths(config)
     if config.args_source is not pytest.Config.ArgsSource.ARGS:
         # Neither testpaths nor the current folder: the bundled suites are added by the collection plugin.
         config.args = []
@@ -36,6 +38,13 @@ def start(config: pytest.Config) -> None:
         _register(config, run, worker=worker)
     except TrtcheckError as error:
         raise pytest.UsageError(str(error)) from None
+
+
+def _check_paths(config: pytest.Config) -> None:
+    """Refuse a path that is not there, as pytest does: with workers nobody would tell."""
+    for argument in () if config.option.pyargs else config.args:
+        if not (config.invocation_params.dir / argument.partition("::")[0]).exists():
+            raise pytest.UsageError(f"file or directory not found: {argument}")
 
 
 def _register(config: pytest.Config, run: Run, *, worker: bool) -> None:
@@ -60,6 +69,7 @@ def _controlling(config: pytest.Config, run: Run) -> dict[str, object]:
     from pytest_trtcheck.session.isolate import arrange
 
     arrangement = arrange(config, run)
+    run.gpu_count = arrangement.gpu_count
     if arrangement.mode != "workers":
         return {"conclusion": Conclusion(run, arrangement, None)}
     from pytest_trtcheck.session.controller import Controller

@@ -58,6 +58,10 @@ def assemble(
     interrupted = exit_status not in ABOUT_TESTS
     # A stack that is only written down has nothing beside its versions that could have run.
     silent = stack.kind == "described" and overall(findings) is Verdict.UNKNOWN
+    accounted = any(result.outcome in {Outcome.FAILED, Outcome.ERROR} for result in results)
+    if exit_status == pytest.ExitCode.TESTS_FAILED and not accounted:
+        # pytest saw a failure that no result shows: whatever it was, it is not a pass.
+        interrupted = True
     conclusion = conclude(stack, results, began.profile, isolation, interrupted=interrupted, undecided=silent)
     return RunReport(
         tool_version=__version__,
@@ -74,7 +78,7 @@ def assemble(
         verdict=conclusion.verdict,
         verdict_reasons=conclusion.reasons,
         not_looked_at=conclusion.not_looked_at,
-        exit_status=exit_status if interrupted else status_of(conclusion.verdict),
+        exit_status=exit_status if exit_status not in ABOUT_TESTS else status_of(conclusion.verdict),
         isolation=isolation,
     )
 

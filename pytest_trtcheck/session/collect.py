@@ -43,6 +43,31 @@ class SuiteModule(pytest.Module):
         return name.startswith("test_")
 
 
+def without_foreign_fixtures(item: pytest.Item) -> None:
+    """Take from a bundled check the autouse fixtures of conftests and other plugins: they are for other tests.
+
+    What the check itself asks for stays, with all that those fixtures ask for.
+    """
+    info = getattr(item, "_fixtureinfo", None)
+    names: list[str] = getattr(item, "fixturenames", [])
+    if info is None:
+        return
+    wanted: set[str] = set()
+    queue = [*info.argnames, *(name for name in names if _is_ours(info, name))]
+    while queue:
+        name = queue.pop()
+        if name not in wanted:
+            wanted.add(name)
+            definitions = info.name2fixturedefs.get(name, ())
+            queue += [asked for definition in definitions[-1:] for asked in definition.argnames]
+    names[:] = [name for name in names if name in wanted]
+
+
+def _is_ours(info: Any, name: str) -> bool:
+    definitions = info.name2fixturedefs.get(name, ())
+    return any(definition.func.__module__.startswith(SUITES_PACKAGE) for definition in definitions)
+
+
 class Suites(pytest.Collector):
     """Root of the bundled suites."""
 

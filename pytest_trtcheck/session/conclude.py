@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import threading
 import time
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -12,8 +13,9 @@ import pytest
 from pytest_trtcheck import __version__
 from pytest_trtcheck.model.codec import decode, encode
 from pytest_trtcheck.model.facts import ImportOutcome
-from pytest_trtcheck.model.report import Isolation
+from pytest_trtcheck.model.report import Isolation, Outcome, Result
 from pytest_trtcheck.report.json_report import result_to_dict, stack_to_dict
+from pytest_trtcheck.report.write import remove_reports
 from pytest_trtcheck.session.assemble import ABOUT_TESTS, RunFacts, assemble
 from pytest_trtcheck.session.journal import Journal
 from pytest_trtcheck.session.outcome import OWN_TESTS, Planned, Results, planned_of
@@ -41,6 +43,9 @@ class Conclusion:
         self.files: dict[str, Path] = {}
         self.complaints: list[str] = []
         self._journal: Journal | None = None
+        if not run.config.option.collectonly:
+            self._journal = Journal(run.settings.report_folder, self._complain)
+            remove_reports(run.settings.report_folder)
         self._journalled_plan = False
         self._old_handler: Any = None
 
@@ -57,11 +62,10 @@ class Conclusion:
     # The beginning.
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_sessionstart(self, session: pytest.Session) -> None:
+    def pytest_sessionstart(self) -> None:
         """Open the journal, and turn SIGTERM into an orderly end."""
-        if session.config.option.collectonly:
+        if self._journal is None:
             return
-        self._journal = Journal(self.run.settings.report_folder, self._complain)
         settings = self.run.settings
         self._journal.write(
             "run",
@@ -72,8 +76,10 @@ class Conclusion:
             fail_on=settings.fail_on.value,
             overlays=[str(folder) for folder in settings.overlays],
             stack=stack_to_dict(self.run.stack),
+            isolation=encode(self._isolation()),
         )
-        self._old_handler = signal.signal(signal.SIGTERM, _end_orderly)
+        if threading.current_thread() is threading.main_thread():
+            self._old_handler = signal.signal(signal.SIGTERM, _end_orderly)
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Note the user's own tests; the bundled ones are noted when they are planned."""
@@ -85,10 +91,26 @@ class Conclusion:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, ids: Sequence[str]) -> None:
-        """Note what workers selected: the rest of the plan was left out by the selection."""
+        """Note what workers selected, and what their selection left out."""
         planned = self.run.planned
-        self.results.deselected.update(planned.keys() - set(ids))
+        if self.controller is not None:
+            self.results.deselected.update(self.controller.deselected)
         self.results.plan(Planned(nodeid, nodeid, "", OWN_TESTS) for nodeid in ids if nodeid not in planned)
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Make a result of a file that cannot be collected: nobody knows which checks were in it."""
+        if report.failed:
+            lines = [line for line in report.longreprtext.strip().splitlines() if line.strip()]
+            self.lost_file(report.nodeid or "collection", lines[-1] if lines else "", report.longreprtext)
+
+    def lost_file(self, nodeid: str, message: str, text: str) -> None:
+        """Note what could not even be collected."""
+        result = Result(
+            nodeid, "", OWN_TESTS, nodeid, Outcome.ERROR, message=message.removeprefix("E   ").strip(), text=text
+        )
+        self.results.restore(result)
+        if self._journal:
+            self._journal.write("result", result=result_to_dict(result), imports={})
 
     # The course.
 
@@ -133,8 +155,10 @@ class Conclusion:
         """Conclude before other reporters write, so that pytest's own JUnit file carries the stack's identity."""
         if session.config.option.collectonly:
             return
-        if exitstatus not in ABOUT_TESTS and self.controller is not None:
-            self.controller.kill_workers()
+        if self.controller is not None:
+            exitstatus = self.controller.status_of(exitstatus)
+            if exitstatus not in ABOUT_TESTS:
+                self.controller.kill_workers()
         self.report = self._conclude(exitstatus)
         session.exitstatus = self.report.exit_status
         _add_junit_properties(session.config, self.report)
@@ -172,9 +196,11 @@ class Conclusion:
         if self._journal:
             self._journal.write("end", exit_status=report.exit_status, seconds=report.seconds)
             self._journal.close()
-        self.run.config.hook.pytest_trtcheck_report_written(
-            config=self.run.config, report=report, files={name: str(path) for name, path in self.files.items()}
-        )
+        files = {name: str(path) for name, path in self.files.items()}
+        try:
+            self.run.config.hook.pytest_trtcheck_report_written(config=self.run.config, report=report, files=files)
+        except Exception as error:  # noqa: BLE001 - a site's hook must not take the verdict with it
+            self.complaints.append(f"pytest_trtcheck_report_written: {type(error).__name__}: {error}")
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Show stack, findings and verdict."""

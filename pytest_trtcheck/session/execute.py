@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_trtcheck.isolation.worker import MEMORY_LEFT, POISONED
 from pytest_trtcheck.model.codec import encode
+from pytest_trtcheck.model.report import Reason
 from pytest_trtcheck.session.outcome import MESSAGE, NOT_RUN_REASON
 
 if TYPE_CHECKING:
     from pytest_trtcheck.session.run import Run
+
+
+MARKS_WITH_A_NUMBER = ("trtcheck_deadline", "trtcheck_gpus")
+
+
+def marker_number(item: pytest.Item, name: str) -> float | None:
+    """Return the number of a mark; None without the mark, or when it does not hold one number above 0."""
+    marker = item.get_closest_marker(name)
+    if marker is None or len(marker.args) != 1 or marker.kwargs:
+        return None
+    value = marker.args[0]
+    return float(value) if isinstance(value, (int, float)) and 0 < value < float("inf") else None
 
 
 class Execution:
@@ -22,6 +35,7 @@ class Execution:
     def __init__(self, run: Run) -> None:
         self.run = run
         self._sent: set[str] = set()
+        self._deselected: list[str] = []
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> None:
@@ -33,19 +47,35 @@ class Execution:
         if components:
             self.run.start_imports(components)
 
+    def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
+        """In a worker, remember what the selection left out."""
+        self._deselected += [item.nodeid for item in items]
+
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """In a worker, tell the controller what each check needs, before it learns which checks there are."""
         if self.run.exchange is not None:
             worker = session.config.workerinput["workerid"]  # type: ignore[attr-defined]
-            self.run.exchange.put(f"plan-{worker}", {item.nodeid: self._needs(item) for item in session.items})
+            checks = {item.nodeid: self._needs(item) for item in session.items}
+            self.run.exchange.put(f"plan-{worker}", {"checks": checks, "deselected": self._deselected})
 
     def _needs(self, item: pytest.Item) -> dict[str, Any]:
-        gpus, deadline = item.get_closest_marker("trtcheck_gpus"), item.get_closest_marker("trtcheck_deadline")
+        deadline = marker_number(item, "trtcheck_deadline")
         return {
-            "gpus": int(gpus.args[0]) if gpus else 1,
-            "deadline": float(deadline.args[0]) if deadline else self.run.settings.deadline_seconds,
+            "gpus": int(marker_number(item, "trtcheck_gpus") or 1),
+            "deadline": deadline or self.run.settings.deadline_seconds,
         }
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """Refuse marks that say nothing, and do not run a check that needs more GPUs than there are."""
+        for name in MARKS_WITH_A_NUMBER:
+            if item.get_closest_marker(name) and marker_number(item, name) is None:
+                pytest.fail(f"mark {name} of {item.nodeid}: expected one number above 0", pytrace=False)
+        needed = int(marker_number(item, "trtcheck_gpus") or 0)
+        if needed > self.run.gpu_count:
+            item.stash[NOT_RUN_REASON] = Reason.NO_GPU
+            pytest.skip(f"needs {needed} GPUs, {self.run.gpu_count} here")
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:

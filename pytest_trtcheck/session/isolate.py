@@ -26,6 +26,8 @@ class Arrangement:
     """As in model.report.Isolation."""
     places: tuple[Place, ...] = ()
     notes: tuple[str, ...] = ()
+    gpu_count: int = 0
+    """GPUs that checks may use."""
 
 
 def arrange(config: pytest.Config, run: Run) -> Arrangement:
@@ -39,21 +41,21 @@ def arrange(config: pytest.Config, run: Run) -> Arrangement:
         return Arrangement("not_needed")
     why = _why_in_process(config)
     if why:
-        return Arrangement("in_process", notes=(f"{why}: checks ran in pytest's own process",))
+        return Arrangement("in_process", notes=(f"{why}: checks ran in pytest's own process",), gpu_count=len(gpus))
     asked = option.numprocesses
     check_xdist_options({"dist": option.dist, "tx": None if asked else option.tx})
     if not asked and not _needs_workers(config, run):
-        return Arrangement("not_needed")
+        return Arrangement("not_needed", gpu_count=len(gpus))
     chosen = places(gpus, asked)
     option.dist, option.numprocesses = "load", len(chosen)
     option.tx = [place.spec for place in chosen]
     if option.maxworkerrestart is None:
         option.maxworkerrestart = str(RESTARTS_PER_WORKER * len(chosen))
-    return Arrangement("workers", chosen)
+    return Arrangement("workers", chosen, gpu_count=len(gpus))
 
 
 def _why_in_process(config: pytest.Config) -> str:
-    if not config.pluginmanager.hasplugin("xdist"):
+    if not hasattr(config.option, "numprocesses"):
         return "pytest-xdist is not active"
     if config.option.numprocesses == 0:
         return "-n0"

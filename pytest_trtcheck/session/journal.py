@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from pytest_trtcheck.errors import OptionError
 
 JOURNAL_NAME = "journal.jsonl"
 
@@ -16,11 +20,26 @@ class Journal:
     """Appends events; what cannot be written is told once and does not end the run."""
 
     def __init__(self, folder: Path, complain: Callable[[str], None]) -> None:
-        """Begin a new journal in a report folder, replacing one of an earlier run."""
+        """Begin a new journal in a report folder, replacing one of an earlier run.
+
+        OptionError when another run writes to that folder now.
+        """
         self.path = folder / JOURNAL_NAME
         self._complain = complain
-        self._file: int | None = None
-        self._file = self._try(lambda: os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o644))
+        self._file: int | None = self._try(self._open)
+
+    def _open(self) -> int:
+        # Not blocking: what lies there under this name may be anything.
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            folder = self.path.parent
+            raise OptionError(f"--trtcheck-report: another run writes to {folder} now; name another folder") from None
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.ftruncate(descriptor, 0)
+        return descriptor
 
     def write(self, event: str, **fields: Any) -> None:
         """Append one event."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -78,13 +79,14 @@ def _from_journal(events: list[dict[str, Any]]) -> RunReport:
         fail_on=FailOn(first["fail_on"]),
         stack=stack_from_dict(first["stack"]),
     )
+    isolation = decode(Isolation, first["isolation"])
     return assemble(
         began,
         load_matrix([Path(folder) for folder in first["overlays"]]),
         load_catalogue(),
         results=results.all(),
         imports=imports,
-        isolation=Isolation(mode="workers", notes=("made from the journal of a run that was killed",)),
+        isolation=replace(isolation, notes=(*isolation.notes, "made from the journal of a run that was killed")),
         seconds=_seconds(str(first["started"]), last),
         exit_status=KILLED_STATUS,
     )

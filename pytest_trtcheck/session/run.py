@@ -64,6 +64,8 @@ class Run:
         self.clock = time.monotonic()
         self.imports: dict[str, ImportOutcome] = {}
         """Import outcomes seen in this process, by module."""
+        self.gpu_count: int = getattr(config, "workerinput", {}).get("trtcheck_gpu_count", 0)
+        """GPUs that checks may use."""
         self.planned: dict[str, Planned] = {}
         """The bundled checks of this run, by node id."""
         self._runners: dict[str, ImportRunner] = {}
@@ -122,7 +124,7 @@ class Run:
 
     def plan(self, session: pytest.Session) -> list[pytest.Item]:
         """Collect the bundled suites and note every check in the plan."""
-        from pytest_trtcheck.session.collect import Suites, suite_of
+        from pytest_trtcheck.session.collect import Suites, suite_of, without_foreign_fixtures
         from pytest_trtcheck.session.outcome import planned_of
 
         items = list(session.genitems(Suites.from_parent(session, name="trtcheck", nodeid="trtcheck")))
@@ -132,6 +134,8 @@ class Run:
         if self.settings.described is not None:
             # The other suites run on this machine, which is not the one described.
             items = [item for item in items if suite_of(item) == "stack"]
+        for item in items:
+            without_foreign_fixtures(item)
         self.planned = {item.nodeid: planned_of(item) for item in items}
         return items
 

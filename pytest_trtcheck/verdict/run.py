@@ -114,6 +114,19 @@ def _missing(stack: Stack, results: Sequence[Result], profile: Profile) -> Itera
         ran = sum(result.suite == suite and result.outcome is not Outcome.NOT_RUN for result in results)
         if ran < minimum:
             yield f"profile {profile.name} needs at least {_count(minimum, 'check')} of suite {suite} to run, {ran} did"
+    yield from _not_judged(results)
+
+
+def _not_judged(results: Sequence[Result]) -> Iterable[str]:
+    """Say what was planned and has no answer, whatever the profile names."""
+    if all(result.outcome is Outcome.NOT_RUN for result in results):
+        yield "nothing ran"
+    stopped = [result for result in results if result.reason is Reason.STOPPED]
+    if stopped:
+        yield f"{_count(len(stopped), 'planned check')} did not get a turn: {_names(stopped)}"
+    skipped = [result for result in results if result.reason is Reason.SKIPPED and result.check_id]
+    if skipped:
+        yield f"{_count(len(skipped), 'planned check')} skipped from outside: {_names(skipped)}"
 
 
 def _state_words(fact: Fact) -> str:

@@ -107,7 +107,7 @@ def _broken(context: Context, check: str, component: Component, outcome: ImportO
     """State a failure, or that it cannot be told while there is no driver to work with."""
     found = outcome.signal or outcome.library or outcome.symbol
     message = f"{_WORDS[outcome.status]}{f' ({found})' if found else ''}: {outcome.message}".rstrip(": ")
-    if _needs_driver(outcome) and not context.has("driver"):
+    if _needs_driver(component, outcome) and not context.has("driver"):
         return context.unknown(
             check, component.key, words, found=message,
             detail="no NVIDIA driver is loaded here, and this step needs one",
@@ -120,11 +120,17 @@ def _broken(context: Context, check: str, component: Component, outcome: ImportO
     )  # fmt: skip
 
 
-def _needs_driver(outcome: ImportOutcome) -> bool:
-    """Say whether this end is what a missing driver does, rather than a broken installation."""
+def _needs_driver(component: Component, outcome: ImportOutcome) -> bool:
+    """Say whether this end is what a missing driver does, rather than a broken installation.
+
+    Only TensorRT's first use needs one: those of torch and ONNX Runtime are calls on the CPU.
+    """
     if outcome.status in {ImportStatus.NO_DEVICE, ImportStatus.DRIVER_TOO_OLD} or outcome.provider == "driver":
         return True
-    return outcome.phase == "touch" and outcome.status in {ImportStatus.CRASH, ImportStatus.PYTHON_ERROR}
+    uses_driver = component.touch == "tensorrt"
+    return (
+        uses_driver and outcome.phase == "touch" and outcome.status in {ImportStatus.CRASH, ImportStatus.PYTHON_ERROR}
+    )
 
 
 def _who_and_what(context: Context, outcome: ImportOutcome) -> str:
