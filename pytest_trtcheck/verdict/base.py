@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 IMPLIED = "implied"
 """How a fact is known that follows from another fact and a row of the matrix; its ``where`` names the row."""
+_ALIKE = ("cuda_majors", "cudnn_soname_major", "min_compute_capability", "python_wheels")
+"""Cells by which the rows of one TensorRT minor are held to be alike."""
 NO_ROW_REMEDY = "Update pytest-trtcheck, or add a row of your own with --trtcheck-matrix."
 
 
@@ -189,7 +191,24 @@ def _row(matrix: Matrix, product: str, text: str) -> Row | None:
 
 @lru_cache(maxsize=20_000)
 def _match(matrix: Matrix, product: str, text: str) -> Row | None:
-    return matrix.match(product, board(text) if product == "gpu" else text)
+    number = spans.dotted(text) if product == "tensorrt" else None
+    if number is not None and len(number.parts) == 2:
+        return _of_minor(matrix, text)  # 10.13 stands for all patches of it, which differ
+    row = matrix.match(product, board(text) if product == "gpu" else text)
+    return _of_minor(matrix, text) if row is None and number is not None else row
+
+
+def _of_minor(matrix: Matrix, text: str) -> Row | None:
+    """Return a row of the same TensorRT minor, not after this patch, where all rows of it are alike."""
+    have = spans.dotted(text)
+    if have is None or len(have.parts) < 2:
+        return None
+    known = [(version, row) for row in matrix.rows("tensorrt") if row.value("cuda_majors")
+             and (version := spans.dotted(row.version)) and version.parts[:2] == have.parts[:2]]  # fmt: skip
+    if len({tuple(str(row.value(cell)) for cell in _ALIKE) for _, row in known}) != 1:
+        return None
+    before = [pair for pair in known if len(have.parts) == 2 or pair[0] <= have]
+    return max(before, key=lambda pair: pair[0])[1] if before else None
 
 
 @lru_cache(maxsize=1000)

@@ -59,7 +59,12 @@ def _boards(matrix: Matrix, name: str) -> tuple[Row, ...]:
 def ngc_row(matrix: Matrix, image: str | None) -> Row | None:
     """Return the row of an NGC PyTorch image, by its name."""
     match = _NGC_IMAGE.search(image or "")
-    return matrix.row("ngc_pytorch", match[1]) if match and not _TORCH_IMAGE.search(image or "") else None
+    return matrix.row("ngc_pytorch", match[1]) if match and is_ngc_pytorch(image) else None
+
+
+def is_ngc_pytorch(image: str | None) -> bool:
+    """Say whether an image is one of NVIDIA's monthly PyTorch images."""
+    return bool(_NGC_IMAGE.search(image or "")) and not _TORCH_IMAGE.search(image or "")
 
 
 @lru_cache(maxsize=1000)
@@ -123,6 +128,25 @@ def _triton(facts: dict[str, Fact], matrix: Matrix) -> Iterator[Implied]:
                 yield from _cells(row, ("tensorrt", "tensorrt"))
     else:
         yield from _cells(row, ("py3_cuda", "cuda_runtime"), ("py3_tensorrt", "tensorrt"))
+        yield from _of_month(matrix, row.version)
+
+
+def _tensorrt_image(facts: dict[str, Fact], matrix: Matrix) -> Iterator[Implied]:
+    """NVIDIA's TensorRT image of a month has the CUDA and TensorRT of the plain Triton image."""
+    tag = _value(facts, "trt_container")
+    row = matrix.row("triton_container", tag) if tag and "triton_container" not in facts else None
+    if row is not None:
+        yield from _cells(row, ("py3_cuda", "cuda_runtime"), ("py3_tensorrt", "tensorrt"))
+        yield from _of_month(matrix, row.version)
+
+
+def _of_month(matrix: Matrix, month: str) -> Iterator[Implied]:
+    """Yield CUDA and TensorRT, major and minor, of the PyTorch image of the month: all images of a month share them."""
+    row = matrix.row("ngc_pytorch", month)
+    for cell, key in (("cuda", "cuda_runtime"), ("tensorrt", "tensorrt")):
+        number = spans.dotted(row.value(cell)) if row else None
+        if row is not None and number is not None and len(number.parts) > 1:
+            yield key, number.major_minor, row.id
 
 
 def _release(facts: dict[str, Fact], matrix: Matrix) -> Iterator[Implied]:
@@ -234,7 +258,11 @@ def driver_branch(matrix: Matrix, branch: int) -> tuple[str, str] | None:
     if not below:
         return None
     cuda, row = cached[1][max(below)]
-    return (cuda if max(below) == branch else f">={cuda}"), row
+    if max(below) == branch:
+        return cuda, row
+    # A branch without a toolkit of its own stands between two that have one.
+    above = [cached[1][known][0] for known in sorted(cached[1]) if known > branch]
+    return f">={cuda},<{above[0]}" if above else f">={cuda}", row
 
 
 _BRANCHES: dict[int, tuple[Matrix, dict[int, tuple[str, str]]]] = {}
@@ -258,6 +286,7 @@ def _branches(matrix: Matrix) -> dict[int, tuple[str, str]]:
 _STEPS: tuple[Callable[[dict[str, Fact], Matrix], Iterator[Implied]], ...] = (
     _image,
     _triton,
+    _tensorrt_image,
     _release,
     _jetson,
     _gpu,

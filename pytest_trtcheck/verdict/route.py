@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pytest_trtcheck.verdict.base import Context
 
-_FROM_SOURCE = re.compile(r"source|build|built|compil|no-binary", re.IGNORECASE)
+_FROM_SOURCE = re.compile(r"source|build|built|compil|no-binary|editable|(?:^|\s)-e\s|setup\.py|cmake", re.IGNORECASE)
 _FROM_INDEX = re.compile(r"\bpip\d?\b|wheel|\buv\b", re.IGNORECASE)
 
 

@@ -39,9 +39,14 @@ IRRELEVANT = st.fixed_dictionaries(
         "model": st.sampled_from(["llama2", "Qwen3-8B", "custom"]),
         "pci_id": st.just("10de:2330"),
         "extra": st.just({"note": "cuda 99"}),
-        "pybind11": st.just("2.13.6"),
     },
 )
+
+
+def plain_cuda(row: Row) -> Any:
+    """Return CUDA of the plain image: its own cell, else that of the PyTorch image of the month."""
+    same = MATRIX.row("ngc_pytorch", row.version)
+    return row.value("py3_cuda") or (same.value("cuda") if same else None) or row.value("cuda")
 
 
 def findings(environment: Mapping[str, Any]) -> tuple[Finding, ...]:
@@ -163,7 +168,7 @@ def test_each_tensorrt_llm_release_goes_with_its_own_partners(row: Row) -> None:
 @pytest.mark.parametrize("row", MATRIX.rows("triton_container"), ids=lambda row: row.version)
 @pytest.mark.parametrize("variant", ["py3", "trtllm-python-py3"])
 def test_each_triton_image_goes_with_its_own_contents(row: Row, variant: str) -> None:
-    cuda = row.value("cuda") if variant != "py3" and row.value("cuda") else row.value("py3_cuda") or row.value("cuda")
+    cuda = row.value("cuda") if variant != "py3" and row.value("cuda") else plain_cuda(row)
     # 9.0 from CUDA 11.8 on, before that the newest data centre GPU of the day.
     number = DottedVersion.leading(str(cuda)) or DottedVersion.parse("10.0")
     sm = "9.0" if number >= DottedVersion.parse("11.8") else "8.0" if number.major == 11 else "7.0"

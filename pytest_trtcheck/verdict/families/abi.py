@@ -160,8 +160,9 @@ def _torch_tensorrt(context: Context) -> Iterator[Finding]:
         words: Words = {
             "facts": ("torch_tensorrt", "torch"), "expected": f"torch {pin}", "found": f"torch {torch}"
         }  # fmt: skip
-        same = spans.same_minor(torch, version.public)
-        if same is False and version.base.major >= 2:
+        # A release row says more for 1.x, whose numbers are its own.
+        same = spans.same_minor(torch, version.public if version.base.major >= 2 else pin.lstrip("=~<>"))
+        if same is False and (row is not None or version.base.major >= 2):
             yield context.incompatible("TRC-ABI-003", "torch", words, components=("torch_tensorrt", "torch"))
         elif same:
             yield context.compatible("TRC-ABI-003", "torch", words)

@@ -28,7 +28,10 @@ def architecture(context: Context) -> Iterator[Finding | Unasked]:
     checks = dict(zip(judges, ("TRC-ARC-001", "TRC-ARC-002", "TRC-ARC-003", "TRC-ARC-004"), strict=True))
     capabilities = context.capabilities()
     for key, judge in judges.items():
-        if not context.has(key) or (key == "torch" and context.value("torch_cuda") in {None, "none"}):
+        listed = key == "torch" and context.has("torch_arch_list")
+        if not listed and not context.has(key):
+            continue
+        if key == "torch" and not listed and context.value("torch_cuda") in {None, "none"}:
             continue
         if not capabilities:
             reason = context.fact("sm").reason or "no GPU, so no compute capability to compare with"

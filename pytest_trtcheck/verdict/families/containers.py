@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from pytest_trtcheck.model.finding import Severity
 from pytest_trtcheck.verdict import spans
 from pytest_trtcheck.verdict.families.tensorrt_llm import container_tag
-from pytest_trtcheck.verdict.imply import ngc_row, ships_tensorrt_llm
+from pytest_trtcheck.verdict.imply import is_ngc_pytorch, ngc_row, ships_tensorrt_llm
+from pytest_trtcheck.verdict.route import is_built_here
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 _MONTH = re.compile(r"r?(\d\d\.\d\d)")
 _TENSORRT_LLM = {"tensorrtllm", "tensorrt_llm", "trtllm", "tensorrt-llm"}
+# Variants for one engine hold that engine and the Python backend only.
+_ONLY_IN_PLAIN = {"onnxruntime", "pytorch", "libtorch", "tensorrt", "tensorflow"}
 
 
 def containers(context: Context) -> Iterator[Finding | Unasked]:
@@ -28,6 +31,7 @@ def containers(context: Context) -> Iterator[Finding | Unasked]:
     tag = container_tag(context.value("triton_container"))
     row = context.row("triton_container", tag.month) if tag else None
     yield from _backend_release(context, tag, row)
+    yield from _backend_in_image(context, tag)
     yield from _server(context, tag, row)
     if tag is not None and row is not None:
         yield from _tensorrt(context, tag, row)
@@ -102,6 +106,30 @@ def _backend_api(context: Context) -> Iterator[Finding]:
         yield context.incompatible("TRC-TRI-002", "backend", words, components=("backend", "triton_server"))
 
 
+def _backend_in_image(context: Context, tag: ContainerTag | None) -> Iterator[Finding]:
+    """Say whether the variant of the image has the backend; a backend that was added to it tells its version."""
+    if tag is None or context.has("backend_version") or is_built_here(context):
+        return
+    for name in map(str.lower, context.values("backend")):
+        if name in _TENSORRT_LLM:
+            has = "trtllm" in tag.variant if tag.variant else None
+        elif name in _ONLY_IN_PLAIN:
+            has = not any(word in tag.variant for word in ("trtllm", "vllm", "pyt-"))
+        else:
+            continue
+        if has is not None and name in {"pytorch", "libtorch"} and "pyt-" in tag.variant:
+            has = True
+        words: Words = {
+            "facts": ("backend", "triton_container"), "expected": f"a variant of Triton {tag.month} with {name}",
+            "found": f"{tag.text}",
+            "remedy": f"Take {tag.month}-{'trtllm-python-py3' if name in _TENSORRT_LLM else 'py3'}.",
+        }  # fmt: skip
+        if has:
+            yield context.compatible("TRC-TRI-007", name, words)
+        elif has is False:
+            yield context.incompatible("TRC-TRI-007", name, words, components=("triton_container", "backend"))
+
+
 def _server(context: Context, tag: ContainerTag | None, row: Row | None) -> Iterator[Finding]:
     have, shipped = context.value("triton_server"), row.value("triton_server") if row else None
     if tag is None or row is None or not have or not shipped or not context.given("triton_server"):
@@ -146,6 +174,8 @@ def _torch(context: Context, triton: Row | None) -> Iterator[Finding]:
     ngc = ngc_row(context.matrix, context.value("container"))
     row = triton if triton is not None and ships_tensorrt_llm(tag) else ngc
     own = row.value("torch") if row else None
+    if have and row is None and is_ngc_pytorch(context.value("container")) and context.given("torch"):
+        yield from _index_torch_in_ngc(context, have)
     if row is None or not own or not have or not context.given("torch"):
         return
     words: Words = {
@@ -161,6 +191,17 @@ def _torch(context: Context, triton: Row | None) -> Iterator[Finding]:
             "TRC-TRI-005", "torch", words, components=what,
             detail="the libraries of the image were built against its own torch, with the C++11 ABI",
         )  # fmt: skip
+
+
+def _index_torch_in_ngc(context: Context, have: str) -> Iterator[Finding]:
+    """Refuse a torch of the index: that of every NGC image is a pre-release build, and its libraries go with it."""
+    if spans.is_ngc_torch(have) or "a0" in have:
+        return
+    yield context.incompatible(
+        "TRC-TRI-005", "torch", facts=("torch", "container"), components=("torch", "container"),
+        expected="the image's own torch, a pre-release build", found=f"torch {have}",
+        detail="the libraries of the image were built against its own torch, with the C++11 ABI",
+    )  # fmt: skip
 
 
 def _leftovers(context: Context) -> Iterator[Finding]:

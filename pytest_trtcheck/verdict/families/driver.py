@@ -11,6 +11,7 @@ from pytest_trtcheck.model.report import Reason
 from pytest_trtcheck.model.versions import DottedVersion
 from pytest_trtcheck.verdict import spans
 from pytest_trtcheck.verdict.base import IMPLIED, join
+from pytest_trtcheck.verdict.imply import driver_branch
 from pytest_trtcheck.verdict.neighbours import bracket
 
 if TYPE_CHECKING:
@@ -186,7 +187,7 @@ def _too_old(context: Context, need: _Need, words: Words) -> Finding:
 
 def _bridged(context: Context) -> bool | None:
     """Say whether the compat package in a Triton image takes this older driver; None when the GPU is not known."""
-    tag, driver = context.value("triton_container"), context.value("driver")
+    tag, driver = context.value("triton_container") or context.value("trt_container"), context.value("driver")
     row = context.row("triton_container", tag) if tag else None
     accepted = (row.value("py3_datacenter_drivers") or ()) if row else ()
     if not any(spans.within(driver, str(span)) for span in accepted):
@@ -204,7 +205,8 @@ def gpu_class(context: Context) -> str:
 
 def _forward_compatibility(context: Context) -> Iterator[Finding]:
     libcuda = context.fact("libcuda")
-    if not libcuda.is_found or not libcuda.details.get("compat"):
+    lifted = _lifted(context)
+    if not lifted and (not libcuda.is_found or not libcuda.details.get("compat")):
         return
     name = context.value("gpu")
     row = context.match("gpu", name) if name else None
@@ -215,18 +217,36 @@ def _forward_compatibility(context: Context) -> Iterator[Finding]:
     conditional = [str(kind) for kind in rules.value("gpu_classes_conditional") or ()]
     kind = str(row.value("class")) if row else ""
     words: Words = {
-        "facts": ("libcuda", "gpu"),
+        "facts": ("libcuda", "gpu", "driver", "driver_cuda") if lifted else ("libcuda", "gpu"),
         "source": rules.source("gpu_classes"),
         "expected": f"a GPU of class {join(allowed)}",
-        "found": f"{libcuda.details.get('path', 'a cuda-compat libcuda')} in use on {name or 'an unknown GPU'}",
+        "found": f"{libcuda.details.get('path', 'a cuda-compat libcuda')} in use on {name or 'an unknown GPU'}{lifted}",
     }
+    if lifted and (not kind or kind in conditional):
+        return  # the numbers alone; whose library it is stays open
     if kind in allowed:
         yield context.compatible("TRC-DRV-003", "libcuda", words)
     elif kind and kind not in conditional:
-        yield context.incompatible("TRC-DRV-003", "libcuda", words, components=("libcuda", "driver"))
+        yield context.incompatible(
+            "TRC-DRV-003", "libcuda", words, components=("driver", "libcuda") if lifted else ("libcuda", "driver")
+        )
     else:
         why = f"only some GPUs of class {kind} qualify" if kind else "the GPU's class is not in the matrix"
         yield context.unknown("TRC-DRV-003", "libcuda", words, detail=why)
+
+
+def _lifted(context: Context) -> str:
+    """Say how the reported CUDA is newer than the driver's own, which takes a cuda-compat libcuda; else nothing."""
+    driver, reported = context.dotted("driver"), context.dotted("driver_cuda")
+    if not (context.is_described and driver and reported and context.given("driver_cuda")) or context.has("jetpack"):
+        return ""
+    if (context.value("os") or "").lower().startswith("windows") or context.has("wsl_kernel"):
+        return ""
+    known = driver_branch(context.matrix, driver.major)
+    own = spans.dotted(known[0]) if known else None
+    if own is None or len(reported.parts) < 2 or (reported.major, reported.minor) <= (own.major, own.minor):
+        return ""
+    return f": CUDA {reported} on driver {driver}, whose own is {own}"
 
 
 def _minor_release(context: Context, needs: list[_Need]) -> Iterator[Finding]:

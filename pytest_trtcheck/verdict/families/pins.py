@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from pytest_trtcheck.model.components import title_of
 from pytest_trtcheck.model.finding import Severity
+from pytest_trtcheck.rules.kinds import is_empty
 from pytest_trtcheck.verdict import spans
 from pytest_trtcheck.verdict.families.containers import base_of_image
 from pytest_trtcheck.verdict.neighbours import agreed
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from pytest_trtcheck.verdict.base import Context, Unasked, Words
 
 _TAG = re.compile(r"\bcp(\d)(\d{1,2})\b(-abi3)?")
+_PLATFORM = re.compile(r"(win|linux)_?(?:\w*_)?(x86_64|amd64|aarch64|arm64)")
+_ARCH = {"x86_64": "x86_64", "amd64": "x86_64", "x64": "x86_64", "aarch64": "aarch64", "arm64": "aarch64"}
 _TENSORRT_LLM_PINS = {
     "pin_transformers": "transformers", "pin_numpy": "numpy", "pin_cuda_python": "cuda_python",
     "pin_mpi4py": "mpi4py", "pin_flashinfer_python": "flashinfer", "pin_onnx": "onnx",
@@ -38,6 +41,8 @@ def pins(context: Context) -> Iterator[Finding | Unasked]:
     yield from _wheel_tag(context)
     yield from _packages_built_for(context)
     yield from _stated(context)
+    yield from _for_both(context)
+    yield from _one_tensorrt(context)
     yield from _pynvml(context)
     yield from _known_pairs(context)
 
@@ -85,7 +90,14 @@ def _published(context: Context) -> Iterator[tuple[str, Row, str]]:
 
 
 def _wheel_tag(context: Context) -> Iterator[Finding]:
+    yield from _wheel_platform(context)
     have = context.value("python")
+    if have is None and context.has("wheel_tag"):
+        yield context.unknown(
+            "TRC-PYV-002", "wheel_tag", facts=("wheel_tag", "python"), found="Python of unknown version",
+            expected=f"the Python of a wheel tagged {context.value('wheel_tag')}",
+            detail="the version of Python is needed to decide", remedy="python --version tells.",
+        )  # fmt: skip
     for text in context.values("wheel_tag") if have else ():
         match = _TAG.search(text)
         if not match or not have:
@@ -99,6 +111,29 @@ def _wheel_tag(context: Context) -> Iterator[Finding]:
             yield context.compatible("TRC-PYV-002", "wheel_tag", words)
         elif good is False:
             yield context.incompatible("TRC-PYV-002", "wheel_tag", words, components=("python", "wheel_tag"))
+
+
+def _wheel_platform(context: Context) -> Iterator[Finding]:
+    """Hold the platform in a single wheel's tag against processor and operating system."""
+    tags = context.values("wheel_tag")
+    match = _PLATFORM.search(tags[0].lower()) if len(tags) == 1 else None
+    arch, system = _ARCH.get((context.value("arch") or "").lower(), ""), (context.value("os") or "").lower()
+    if match is None:
+        return
+    for key, wanted, have in (
+        ("arch", _ARCH[match[2]], arch),
+        (
+            "os",
+            "windows" if match[1] == "win" else "linux",
+            ("windows" if "windows" in system else "linux") * bool(system),
+        ),
+    ):
+        words: Words = {"facts": ("wheel_tag", key), "expected": f"{wanted} for a wheel tagged {tags[0]}",
+                        "found": context.value(key) or ""}  # fmt: skip
+        if have and have != wanted:
+            yield context.incompatible("TRC-PYV-002", f"wheel_{key}", words, components=("wheel_tag", key))
+        elif have:
+            yield context.compatible("TRC-PYV-002", f"wheel_{key}", words)
 
 
 def _packages_built_for(context: Context) -> Iterator[Finding]:
@@ -188,6 +223,50 @@ def _stated(context: Context) -> Iterator[Finding]:
             yield context.incompatible("TRC-PIN-002", by, words, components=("transformers", by))
         else:
             yield context.unknown("TRC-PIN-002", by, words, detail="the full version is needed to decide")
+
+
+def _for_both(context: Context) -> Iterator[Finding]:
+    """Say whether one release of transformers meets both who ask for it."""
+    asked = [
+        wanted if spans.is_bound(wanted) else f"=={wanted}"
+        for by in ("tensorrt_llm", "vllm")
+        if (wanted := context.value(f"transformers_required_by_{by}"))
+    ]
+    span = spans.ranged(",".join(asked)) if len(asked) > 1 else None
+    if span is None:
+        return
+    words: Words = {
+        "facts": ("transformers_required_by_tensorrt_llm", "transformers_required_by_vllm", "tensorrt_llm", "vllm"),
+        "expected": "one release of transformers for TensorRT-LLM and vLLM", "found": " and ".join(asked),
+        "remedy": "Install the two in environments of their own.",
+    }  # fmt: skip
+    if is_empty(span):
+        at_fault = ("transformers", "tensorrt_llm", "vllm")
+        yield context.incompatible("TRC-PIN-002", "both", words, components=at_fault)
+    else:
+        yield context.compatible("TRC-PIN-002", "both", words)
+
+
+def _one_tensorrt(context: Context) -> Iterator[Finding]:
+    """Hold tensorrt, tensorrt-cu12 and its bindings against each other: each asks for the very release of the next."""
+    found = {
+        key: value
+        for key in ("tensorrt_cu12_bindings", "tensorrt_cu12", "tensorrt")
+        if (value := context.value(key)) and context.given(key) and not spans.is_bound(value)
+    }
+    if len(found) < 2:
+        return
+    words: Words = {
+        "facts": tuple(found), "expected": "tensorrt, tensorrt-cu12 and tensorrt-cu12-bindings of one release",
+        "found": ", ".join(f"{title_of(key)} {value}" for key, value in found.items()),
+        "remedy": "pip install tensorrt-cu12==N tensorrt-cu12-bindings==N tensorrt-cu12-libs==N, all of one release N.",
+    }  # fmt: skip
+    texts = list(found.values())
+    same = [spans.same_numbers(texts[0], text, 3) for text in texts[1:]]
+    if False in same:
+        yield context.incompatible("TRC-PIN-005", "tensorrt", words, components=tuple(found))
+    elif None not in same:
+        yield context.compatible("TRC-PIN-005", "tensorrt", words)
 
 
 def _pynvml(context: Context) -> Iterator[Finding]:

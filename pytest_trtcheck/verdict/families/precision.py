@@ -45,7 +45,12 @@ def _format(context: Context, text: str, capability: str) -> Iterator[Finding]:
     kind = next((kind for pattern, kind in _FORMATS if pattern.search(text)), "")
     row = context.row("sm", capability)
     if kind == "" or row is None:
+        # Methods of quantization are no format of the GPU; what they ask for stands among the features.
+        yield from _feature(context, text, capability)
         return
+    if kind is not None:
+        yield from (_has(context, own, capability) for own in _rows_of(context.matrix, text)
+                    if own.value("engine") and _applies(context, own))  # fmt: skip
     subject = text.replace(" ", "_")
     if kind is None:
         yield context.compatible(

@@ -9,7 +9,7 @@ from pytest_trtcheck.model.components import title_of
 from pytest_trtcheck.model.finding import Severity
 from pytest_trtcheck.verdict import spans
 from pytest_trtcheck.verdict.base import join
-from pytest_trtcheck.verdict.route import is_from_index
+from pytest_trtcheck.verdict.route import is_built_here, is_from_index
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from pytest_trtcheck.verdict.base import Context, Unasked, Words
 
 _NCCL_WHEEL = re.compile(r"nvidia[-_]nccl[-_]cu(\d{2})(?:==([\d.]+))?")
+# Who else may be the one that TensorRT is there for.
+_OTHER_USERS = frozenset({"tensorrt_llm", "torch_tensorrt", "engine_built_with_tensorrt", "torch", "jetpack"})
 _WHEEL_CUDA = re.compile(r"-cu(\d{2})(?:==|\b)")
 
 
@@ -28,7 +30,9 @@ def runtime(context: Context) -> Iterator[Finding | Unasked]:
         return
     yield from _tensorrt_cuda(context)
     yield from _one_major(context)
+    yield from _compiles_for_torch(context)
     yield from _onnxruntime(context)
+    yield from _onnxruntime_tensorrt(context)
     yield from _expected_by_torch(context)
     yield from _cudnn_major(context)
     yield from _nccl(context)
@@ -80,37 +84,69 @@ def _tensorrt_cuda(context: Context) -> Iterator[Finding]:
         )  # fmt: skip
 
 
+def _majors(context: Context) -> tuple[dict[str, list[str]], str]:
+    """Return who is for which CUDA major, and the major of the process: torch's, else that of a runtime named alone."""
+    majors: dict[str, list[str]] = {}
+    named = [("torch_cuda", "torch"), ("vllm_wheel_cuda", "vllm"), ("tensorrt_package_cuda", "tensorrt")]
+    asks = context.has("vllm_flash_attn") or context.given("vllm_wheel_cuda")
+    if asks and context.given("cuda_runtime") and not context.has("torch_cuda"):
+        named.append(("cuda_runtime", "cuda_runtime"))
+    found = [(spans.major_of(context.value(key)), who) for key, who in named]
+    flash = context.value("vllm_flash_attn")
+    if flash and "+cu" not in flash:
+        found.append(("12", "vllm_flash_attn"))  # the package index has it for CUDA 12 only
+    if context.has("tensorrt_cu12") or context.has("tensorrt_cu12_bindings"):
+        found.append(("12", "tensorrt"))
+    wheels = {match[1] for text in context.values("nvidia_wheels") if (match := _WHEEL_CUDA.search(text))}
+    found += [(major, "nvidia_wheels") for major in wheels]
+    for major, who in found:
+        if major:
+            majors.setdefault(major, []).append(who)
+    own = spans.major_of(context.value("torch_cuda"))
+    return majors, own or next((major for major, names in majors.items() if "cuda_runtime" in names), "")
+
+
 def _one_major(context: Context) -> Iterator[Finding]:
     """Compare what lives in one Python process: it is to be of one CUDA major."""
-    majors: dict[str, list[str]] = {}
-    for key, who in (("torch_cuda", "torch"), ("vllm_wheel_cuda", "vllm"), ("tensorrt_package_cuda", "tensorrt")):
-        value = context.value(key)
-        if value and spans.major_of(value):
-            majors.setdefault(spans.major_of(value), []).append(who)
-    if context.has("tensorrt_cu12") or context.has("tensorrt_cu12_bindings"):
-        majors.setdefault("12", []).append("tensorrt")
-    wheels = {match[1] for text in context.values("nvidia_wheels") if (match := _WHEEL_CUDA.search(text))}
-    for major in wheels:
-        majors.setdefault(major, []).append("nvidia_wheels")
+    majors, mine = _majors(context)
     named = [name for names in majors.values() for name in names]
     if len(named) < 2:
         return
     words: Words = {
-        "facts": ("torch_cuda", "vllm_wheel_cuda", "tensorrt_package_cuda", "nvidia_wheels"),
+        "facts": ("torch_cuda", "vllm_wheel_cuda", "vllm_flash_attn", "tensorrt_package_cuda", "nvidia_wheels"),
         "expected": "one CUDA major in one process",
         "found": "; ".join(f"CUDA {major}: {join(dict.fromkeys(names))}" for major, names in sorted(majors.items())),
     }
-    torch_major = spans.major_of(context.value("torch_cuda"))
+    beside = [name for name in ("torch", "cuda_runtime") if name in majors.get(mine, ())]
+    strangers = [name for name in ("vllm_flash_attn", "vllm") if name in named and name not in majors.get(mine, ())]
+    wheels = [major for major, names in majors.items() if "nvidia_wheels" in names]
     if len(majors) == 1:
         yield context.compatible("TRC-CUD-002", "process", words)
-    elif "vllm" in named and torch_major and "vllm" not in majors[torch_major]:
-        yield context.incompatible("TRC-CUD-002", "process", words, components=("vllm", "torch", "cuda_runtime"))
-    elif wheels and torch_major and torch_major not in wheels:
+    elif beside and strangers:
+        at_fault = dict.fromkeys((*strangers, *beside, "cuda_runtime"))
+        yield context.incompatible("TRC-CUD-002", "process", words, components=tuple(at_fault))
+    elif wheels and "torch" in beside and mine not in wheels:
         yield context.incompatible(
             "TRC-CUD-002", "process", words, components=("nvidia_wheels", "torch", "cuda_runtime")
         )
     else:
         yield context.compatible("TRC-CUD-002", "process", words, severity=Severity.WARNING)
+
+
+def _compiles_for_torch(context: Context) -> Iterator[Finding]:
+    """torch.utils.cpp_extension refuses to compile with a toolkit of another major than torch's CUDA."""
+    toolkit, torch = context.value("cuda_toolkit"), context.value("torch_cuda")
+    if not toolkit or not torch or torch == "none" or not is_built_here(context):
+        return
+    words: Words = {
+        "facts": ("cuda_toolkit", "torch_cuda", "torch", "install"),
+        "expected": f"a toolkit of CUDA {spans.major_of(torch)}, with which torch was built",
+        "found": f"CUDA {toolkit}",
+    }
+    if spans.major_of(toolkit) == spans.major_of(torch):
+        yield context.compatible("TRC-CUD-004", "cuda_toolkit", words)
+    elif spans.major_of(toolkit) and spans.major_of(torch):
+        yield context.incompatible("TRC-CUD-004", "cuda_toolkit", words, components=("cuda_toolkit", "torch"))
 
 
 def _onnxruntime(context: Context) -> Iterator[Finding]:
@@ -131,6 +167,34 @@ def _onnxruntime(context: Context) -> Iterator[Finding]:
             yield context.incompatible(
                 "TRC-CUD-003", "onnxruntime", words, components=("onnxruntime", "cuda_runtime", "cuda_toolkit")
             )
+
+
+def _onnxruntime_tensorrt(context: Context) -> Iterator[Finding]:
+    """Compare with the TensorRT whose libnvinfer the TensorRT provider asks for; the CUDA provider works without."""
+    text, have = context.value("onnxruntime"), context.value("tensorrt")
+    row = context.match("onnxruntime", text) if text and not spans.is_bound(text) else None
+    wanted = row.value("tensorrt") if row else None
+    if row is None or not wanted or not have or not context.given("tensorrt") or context.has("triton_container"):
+        return
+    words: Words = {
+        "facts": ("onnxruntime", "tensorrt"), "source": row.source("tensorrt"),
+        "expected": f"TensorRT {wanted} for the TensorRT provider of ONNX Runtime {text}", "found": f"TensorRT {have}",
+    }  # fmt: skip
+    older = spans.within(have, f"<{wanted}")
+    if spans.major_of(have) != spans.major_of(str(wanted)):
+        uses_it = any("tensorrt" in word.lower() for key in ("backend", "feature") for word in context.values(key))
+        if uses_it or not context.has_any(_OTHER_USERS):
+            at_fault = ("onnxruntime", "tensorrt")
+            yield context.incompatible("TRC-CUD-005", "onnxruntime", words, components=at_fault)
+        else:
+            yield context.unknown(
+                "TRC-CUD-005", "onnxruntime", words,
+                detail="its TensorRT provider does not load; its CUDA provider may be what is used",
+            )  # fmt: skip
+    elif older and is_built_here(context):
+        yield context.unknown("TRC-CUD-005", "onnxruntime", words, detail="older than what its source was written for")
+    else:
+        yield context.compatible("TRC-CUD-005", "onnxruntime", words)
 
 
 def _expected_by_torch(context: Context) -> Iterator[Finding]:

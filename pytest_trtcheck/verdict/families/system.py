@@ -233,7 +233,15 @@ def _conditions(context: Context) -> Iterator[Finding]:
                 detail="the driver is that of Windows; no Linux driver may be installed inside WSL",
             )  # fmt: skip
     mig = context.value("mig")
-    if mig and mig != "disabled" and spans.major_of(context.value("gpu_count")) not in {"", "0", "1"}:
+    several = spans.major_of(context.value("gpu_count")) not in {"", "0", "1"}
+    parallel = context.has("nccl") or any("parallel" in text.lower() for text in context.values("feature"))
+    if mig and mig != "disabled" and several and parallel and not spans.within(context.value("nccl"), ">=2.28"):
+        yield context.incompatible(
+            "TRC-SYS-007", "mig", facts=("mig", "gpu_count", "nccl", "feature"), components=("mig", "nccl", "gpu"),
+            expected="one process on one MIG instance", found=f"MIG {mig}, {context.value('gpu_count')} with NCCL",
+            detail="NCCL joins no MIG instances before its releases of 2026, and then without peer access",
+        )  # fmt: skip
+    elif mig and mig != "disabled" and several:
         yield context.compatible(
             "TRC-SYS-007", "mig", facts=("mig", "gpu_count"), severity=Severity.WARNING,
             expected="one process on one MIG instance", found=f"MIG {mig}",

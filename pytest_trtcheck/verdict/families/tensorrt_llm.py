@@ -10,6 +10,8 @@ from pytest_trtcheck.model.finding import Severity
 from pytest_trtcheck.model.versions import ContainerTag, DottedVersion, PackageVersion
 from pytest_trtcheck.verdict import spans
 from pytest_trtcheck.verdict.base import NO_ROW_REMEDY
+from pytest_trtcheck.verdict.neighbours import bracket
+from pytest_trtcheck.verdict.route import is_built_here
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -93,7 +95,8 @@ def _order(text: str) -> tuple[int, ...]:
 
 
 def _no_row(context: Context, version: PackageVersion) -> Iterator[Finding]:
-    """Say for each partner that is there that the matrix is silent."""
+    """Say for each partner that is there that the matrix is silent, but for a torch that neither neighbour takes."""
+    yield from _torch_of_neighbours(context, version)
     for check, key in _CHECKS.items():
         if context.has(key) and key != "triton_container":
             yield context.unknown(
@@ -102,6 +105,24 @@ def _no_row(context: Context, version: PackageVersion) -> Iterator[Finding]:
                 detail=f"the matrix of {context.matrix.identity.date} has no row for this release",
                 remedy=NO_ROW_REMEDY, severity=Severity.INFO,
             )  # fmt: skip
+
+
+def _torch_of_neighbours(context: Context, version: PackageVersion) -> Iterator[Finding]:
+    have, around = context.package("torch"), bracket(context.matrix, "tensorrt_llm", version.text)
+    if have is None or around is None or spans.is_ngc_torch(have.text) or is_built_here(context):
+        return
+    wanted = [str(row.value("torch")) for row in around if row.value("torch")]
+    if len(wanted) < 2 or any(spans.same_minor(have.public, text) is not False for text in wanted):
+        return
+    if any(
+        spans.meets(have.text, str(row.value("pin_torch"))) is not False for row in around if row.value("pin_torch")
+    ):
+        return
+    yield context.incompatible(
+        "TRC-LLM-002", "torch", facts=("torch", "tensorrt_llm"), source=around[1].source("torch"),
+        components=("torch", "tensorrt_llm"), found=f"torch {have}",
+        expected=f"torch {' or '.join(dict.fromkeys(wanted))}, as the releases before and after TensorRT-LLM {version}",
+    )  # fmt: skip
 
 
 def _pin(row: Row, name: str, version: PackageVersion) -> tuple[str, bool | None] | None:
