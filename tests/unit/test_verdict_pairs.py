@@ -54,6 +54,7 @@ BROKEN_AND_MENDED: list[tuple[str, str, Environment, Environment]] = [
     ("TRC-DRV-005", "driver", {"gpu": "RTX 5090", "driver": "565.77"}, {"driver": "570.86.15"}),
     ("TRC-ARC-002", "torch", {"gpu": "RTX 5080", "torch_arch_list": "sm_80 sm_86 sm_90"}, {"gpu": "H100"}),
     ("TRC-ABI-003", "torch", {"torch_tensorrt": "1.0.0", "torch": "1.11.0+cu113"}, {"torch": "1.10.2+cu113"}),
+    ("TRC-ABI-002", "torch", {"vllm": "unspecified", "torch": "1.12.0"}, {"torch": "2.4.0"}),
     ("TRC-LLM-002", "torch",
      {"tensorrt_llm": "0.8.0.dev2024012301", "torch": "2.2.0"}, {"torch": "2.1.2"}),
     ("TRC-PRC-002", "gpu", {"gpu": "V100", "vllm": "0.4.0", "precision": "awq"}, {"gpu": "T4"}),

@@ -124,6 +124,8 @@ def _prebuilt(context: Context) -> Iterator[Finding]:
 
 def _vllm(context: Context) -> Iterator[Finding]:
     text, torch = context.value("vllm"), context.value("torch")
+    if text is None and torch and context.has("vllm"):
+        yield from _any_vllm(context, torch)
     known = agreed(context.matrix, "vllm", text, "pin_torch") if text and torch else None
     if known is None or is_built_here(context):
         return
@@ -145,6 +147,19 @@ def _vllm(context: Context) -> Iterator[Finding]:
         yield context.compatible("TRC-ABI-002", "vllm", words, severity=Severity.INFO if exact else Severity.WARNING)
     elif same is False:
         yield context.incompatible("TRC-ABI-002", "vllm", words, components=("torch", "vllm"))
+
+
+def _any_vllm(context: Context, torch: str) -> Iterator[Finding]:
+    """Judge a vLLM of unknown version: certain is only a torch older than any release takes, from source too."""
+    pins = [(number, row) for row in context.matrix.rows("vllm")
+            if (number := spans.dotted(str(row.value("pin_torch") or "").lstrip("=~<>")))]  # fmt: skip
+    lowest, row = min(pins, key=lambda pair: pair[0])
+    if spans.within(torch, f"<{lowest.major}") is not True:
+        return
+    yield context.incompatible(
+        "TRC-ABI-002", "vllm", facts=("torch", "vllm"), source=row.source("pin_torch"), components=("torch", "vllm"),
+        expected=f"torch {lowest.major} or newer for any release of vLLM", found=f"torch {torch}",
+    )  # fmt: skip
 
 
 def _torch_tensorrt(context: Context) -> Iterator[Finding]:
