@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from pytest_trtcheck.model.components import title_of
-from pytest_trtcheck.model.finding import Severity
+from pytest_trtcheck.model.finding import Severity, Source
 from pytest_trtcheck.verdict import spans
 from pytest_trtcheck.verdict.base import join
 from pytest_trtcheck.verdict.families.containers import base_of_image
@@ -27,6 +27,8 @@ _GLIBCXX = re.compile(r"(?:GLIBCXX_)?3\.4\.(\d+)|(?:libstdc\+\+\.so\.)?6\.0\.(\d
 _OS_RELEASE = re.compile(r"([a-z]+)[ _-]?(\d{2})\.?(\d{2})?")
 # The oldest kernel with GPU paravirtualisation for WSL 2.
 _WSL_KERNEL = "4.19.121"
+# Releases before the maintainer's statement in NVIDIA/nccl#1716 of May 2025; of later ones nothing is known.
+_NCCL_WITHOUT_MIG = "<2.27"
 
 
 def system(context: Context) -> Iterator[Finding | Unasked]:
@@ -220,27 +222,39 @@ def _mpi(context: Context) -> Iterator[Finding]:
 def _conditions(context: Context) -> Iterator[Finding]:
     kernel = spans.dotted(context.value("wsl_kernel"))
     if kernel is not None:
-        words: Words = {
+        wsl: Words = {
             "facts": ("wsl_kernel",),
             "expected": f"WSL kernel {_WSL_KERNEL} or newer",
             "found": str(kernel),
         }
         if spans.within(str(kernel), f">={_WSL_KERNEL}") is False:
-            yield context.incompatible("TRC-SYS-006", "wsl", words, components=("wsl_kernel",))
+            yield context.incompatible("TRC-SYS-006", "wsl", wsl, components=("wsl_kernel",))
         else:
             yield context.compatible(
-                "TRC-SYS-006", "wsl", words, severity=Severity.WARNING,
+                "TRC-SYS-006", "wsl", wsl, severity=Severity.WARNING,
                 detail="the driver is that of Windows; no Linux driver may be installed inside WSL",
             )  # fmt: skip
     mig = context.value("mig")
     several = spans.major_of(context.value("gpu_count")) not in {"", "0", "1"}
     parallel = context.has("nccl") or any("parallel" in text.lower() for text in context.values("feature"))
-    if mig and mig != "disabled" and several and parallel and not spans.within(context.value("nccl"), ">=2.28"):
+    joined = mig and mig != "disabled" and several and parallel
+    words: Words = {
+        "facts": ("mig", "gpu_count", "nccl", "feature"),
+        "source": Source("NVIDIA/nccl#1716, answer of 2025-05-23", "2026-11-20"),
+        "expected": "one process on one MIG instance",
+        "found": f"MIG {mig}, {context.value('gpu_count')} with NCCL",
+    }
+    if joined and spans.within(context.value("nccl"), _NCCL_WITHOUT_MIG):
         yield context.incompatible(
-            "TRC-SYS-007", "mig", facts=("mig", "gpu_count", "nccl", "feature"), components=("mig", "nccl", "gpu"),
-            expected="one process on one MIG instance", found=f"MIG {mig}, {context.value('gpu_count')} with NCCL",
-            detail="NCCL joins no MIG instances before its releases of 2026, and then without peer access",
-        )  # fmt: skip
+            "TRC-SYS-007", "mig", words, components=("mig", "nccl", "gpu"), detail="NCCL joins no MIG instances"
+        )
+    elif joined:
+        yield context.unknown(
+            "TRC-SYS-007",
+            "mig",
+            words,
+            detail="NCCL joined no MIG instances up to May 2025; for this release it is not known",
+        )
     elif mig and mig != "disabled" and several:
         yield context.compatible(
             "TRC-SYS-007", "mig", facts=("mig", "gpu_count"), severity=Severity.WARNING,
