@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pytest_trtcheck.model.finding import Finding
+from pytest_trtcheck.model.finding import Finding, Severity, Verdict
 from pytest_trtcheck.verdict.base import Context, Unasked
 from pytest_trtcheck.verdict.overall import overall
 
@@ -45,6 +45,7 @@ def evaluate(stack: Stack, matrix: Matrix, catalogue: Mapping[str, Check], *, le
     answers = [answer for family in asked_of(context) for answer in family(context)]
     if described:
         answers += known(context, answers)
+    answers = _one_each(answers)
     order = _order(catalogue)
     answers.sort(key=lambda answer: (order[answer.id], answer.subject))
     return Evaluation(
@@ -52,6 +53,23 @@ def evaluate(stack: Stack, matrix: Matrix, catalogue: Mapping[str, Check], *, le
         tuple(answer for answer in answers if isinstance(answer, Finding)),
         tuple(answer for answer in answers if isinstance(answer, Unasked)),
     )
+
+
+def _one_each(answers: list[Finding | Unasked]) -> list[Finding | Unasked]:
+    """Keep the weightiest answer where several rows answer one question: its key names one check of a run."""
+    kept: dict[str, Finding | Unasked] = {}
+    for answer in answers:
+        before = kept.get(answer.key)
+        if before is None or _weight(answer) < _weight(before):
+            kept[answer.key] = answer
+    return list(kept.values())
+
+
+def _weight(answer: Finding | Unasked) -> int:
+    if isinstance(answer, Unasked):
+        return len(Verdict) + 1
+    order = [Verdict.INCOMPATIBLE, Verdict.UNKNOWN, Verdict.COMPATIBLE]
+    return order.index(answer.verdict) + (answer.verdict is Verdict.COMPATIBLE and answer.severity is Severity.INFO)
 
 
 def _order(catalogue: Mapping[str, Check]) -> Mapping[str, int]:

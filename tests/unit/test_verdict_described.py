@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 import yaml
 
 from pytest_trtcheck.described.describe import describe
-from pytest_trtcheck.model.finding import Finding, Severity, Verdict
+from pytest_trtcheck.model.finding import Finding, Severity, Source, Verdict
 from pytest_trtcheck.model.level import Level
 from pytest_trtcheck.rules.catalogue import load_catalogue
 from pytest_trtcheck.rules.load import load_matrix
@@ -197,3 +198,17 @@ def test_the_sample_is_judged_right() -> None:
             alarms.append(case["id"])
     assert len(missed) <= broken * 0.05, missed
     assert alarms == []
+
+
+def test_two_rows_that_answer_one_question_give_one_answer_the_weightiest() -> None:
+    from pytest_trtcheck.verdict import _one_each
+
+    def answer(verdict: Verdict, severity: Severity) -> Finding:
+        fault = ("torch",) if verdict is Verdict.INCOMPATIBLE else ()
+        return Finding("TRC-PIN-004", "x", verdict, severity, "", fault, "", "", (), Source("by hand"))
+
+    yes, doubtful = answer(Verdict.COMPATIBLE, Severity.INFO), answer(Verdict.COMPATIBLE, Severity.WARNING)
+    unknown, no = answer(Verdict.UNKNOWN, Severity.WARNING), answer(Verdict.INCOMPATIBLE, Severity.ERROR)
+    ordered = [yes, doubtful, unknown, no]
+    for weaker, stronger in pairwise(ordered):
+        assert _one_each([weaker, stronger]) == _one_each([stronger, weaker]) == [stronger]
