@@ -11,9 +11,9 @@ WORKERS ?= -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: check test lint matrix golden hooks clean
 
-# Without this checkout's ini file, which is for the tests of the tool. Ends with 0 only for an accepted run; make shows the tool's own exit status as "Error N".
+# Away from this checkout's ini file and conftest, which are for the tests of the tool. Ends with 0 only for an accepted run; make shows the tool's own exit status as "Error N".
 check: $(CHECK_VENV)/.ready
-	$(CHECK_VENV)/bin/python -m pytest -c /dev/null --rootdir . --trtcheck $(ARGS)
+	cd $(CHECK_VENV) && bin/python -m pytest -c /dev/null --rootdir . --trtcheck --trtcheck-report ../trtcheck-report $(ARGS)
 
 test: lint
 	$(TEST_VENV)/bin/python -m coverage erase
