@@ -200,3 +200,11 @@ def stanza(package: str, version: str, status: str = "install ok installed", arc
         f"Package: {package}\nStatus: {status}\nArchitecture: {architecture}\nVersion: {version}\n"
         f"Description: something\n  more of it: with a colon\n\n"
     )
+
+
+def root_with(base: Path, files: Mapping[str, str]) -> Root:
+    """Return a root with these files."""
+    fake = FakeRoot(base)
+    for path, text in files.items():
+        fake.file(path, text)
+    return fake.root

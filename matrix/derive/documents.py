@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from matrix.derive.reader import ShapeError
-from pytest_trtcheck.rules.kinds import GPU_CLASSES
+from pytest_trtcheck.rules.kinds import GPU_CLASSES, LISTS
 from pytest_trtcheck.rules.products import load_products
 from pytest_trtcheck.rules.rows import CONFIDENCES
 
@@ -43,26 +43,14 @@ _SCALARS: dict[str, dict[str, Any]] = {
     "class": {"enum": list(GPU_CLASSES)},
     "abi": {"enum": ["on", "off"]},
 }
-_LISTS = {
-    "texts": "text",
-    "versions": "version",
-    "packages": "package",
-    "ranges": "range",
-    "capabilities": "capability",
-    "pythons": "python",
-    "months": "month",
-    "majors": "major",
-    "families": "family",
-    "classes": "class",
-}
 
 
 def value_schema(kind: str) -> dict[str, Any]:
     """Return the schema of a value of that kind, null aside."""
     if kind.startswith("map:"):
         return {"type": "object", "additionalProperties": value_schema(kind.removeprefix("map:"))}
-    if kind in _LISTS:
-        return {"type": "array", "uniqueItems": True, "items": _SCALARS[_LISTS[kind]]}
+    if kind in LISTS:
+        return {"type": "array", "uniqueItems": True, "items": _SCALARS[LISTS[kind]]}
     return _SCALARS[kind]
 
 

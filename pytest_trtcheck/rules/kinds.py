@@ -106,7 +106,7 @@ _SCALARS: dict[str, tuple[Callable[[object], bool], str]] = {
     "abi": (lambda value: value in ("on", "off"), '"on" or "off"'),
 }
 
-_LISTS = {
+LISTS = {
     "texts": "text",
     "versions": "version",
     "packages": "package",
@@ -118,11 +118,12 @@ _LISTS = {
     "families": "family",
     "classes": "class",
 }
+"""Kinds that are lists, and the kind of their entries."""
 
 
 def is_kind(kind: str) -> bool:
     """Say whether a kind of that name exists."""
-    return kind.removeprefix("map:") in _SCALARS or kind.removeprefix("map:") in _LISTS
+    return kind.removeprefix("map:") in _SCALARS or kind.removeprefix("map:") in LISTS
 
 
 def problem(kind: str, value: Any) -> tuple[str, str] | None:
@@ -133,8 +134,8 @@ def problem(kind: str, value: Any) -> tuple[str, str] | None:
         inner = kind.removeprefix("map:")
         faults = ((f'["{key}"]', problem(inner, item)) for key, item in value.items())
         return next(((where + fault[0], fault[1]) for where, fault in faults if fault), None)
-    if kind in _LISTS:
-        return _list_problem(_LISTS[kind], value)
+    if kind in LISTS:
+        return _list_problem(LISTS[kind], value)
     accepts, expected = _SCALARS[kind]
     return None if accepts(value) else ("", expected)
 

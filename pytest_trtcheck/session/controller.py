@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -66,7 +67,6 @@ class Controller:
 
     # Starting workers.
 
-    @pytest.hookimpl
     def pytest_xdist_setupnodes(self) -> None:
         """Begin to watch when workers are about to start."""
         self.watch.start()
@@ -74,10 +74,17 @@ class Controller:
     def pytest_configure_node(self, node: Any) -> None:
         """Hand over the facts, so that they are read once, and the way to tell more."""
         self._nodes.append(node)
-        node.workerinput["trtcheck_stack"] = json.dumps(stack_to_dict(self.run.stack))
-        node.workerinput["trtcheck_questions"] = json.dumps(self.run.questions)
-        node.workerinput["trtcheck_exchange"] = str(self.exchange.folder)
-        node.workerinput["trtcheck_gpu_count"] = self.arrangement.gpu_count
+        node.workerinput.update(self._input)
+
+    @cached_property
+    def _input(self) -> dict[str, Any]:
+        """What every worker is handed, the replacement of a dead one too."""
+        return {
+            "trtcheck_stack": json.dumps(stack_to_dict(self.run.stack)),
+            "trtcheck_questions": json.dumps(self.run.questions),
+            "trtcheck_exchange": str(self.exchange.folder),
+            "trtcheck_gpu_count": self.arrangement.gpu_count,
+        }
 
     def pytest_testnodeready(self, node: Any) -> None:
         """Start the clock of a worker's collection: importing the user's files may hang too."""

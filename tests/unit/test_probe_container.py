@@ -19,14 +19,7 @@ from pytest_trtcheck.probe.container import (
     shm_fact,
 )
 from pytest_trtcheck.probe.root import Root
-
-
-def root_with(base: Path, files: dict[str, str]) -> Root:
-    for path, text in files.items():
-        target = base / path.lstrip("/")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(text)
-    return Root(base)
+from tests.fakeroot import root_with
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from pytest_trtcheck.probe.driver import LibcudaReading, driver_cuda_fact, drive
 from pytest_trtcheck.probe.nvml import NvmlReading
 from pytest_trtcheck.probe.platforms import KernelDriver, jetson_fact, read_kernel_driver, wsl_fact
 from pytest_trtcheck.probe.root import Root
+from tests.fakeroot import root_with
 from tests.native import compile_library, needs_gcc
 
 PROPRIETARY = "NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.15  Tue Mar  5 22:23:56 UTC 2024\n"
@@ -30,14 +31,6 @@ int cuDeviceGet(int *device, int index) { *device = index; return 0; }
 int cuDeviceGetName(char *name, int size, int device) { strcpy(name, "Stand-in GPU"); return 0; }
 int cuDeviceGetAttribute(int *value, int what, int device) { *value = what == 75 ? 9 : 0; return 0; }
 """
-
-
-def root_with(base: Path, files: dict[str, str]) -> Root:
-    for path, text in files.items():
-        target = base / path.lstrip("/")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(text)
-    return Root(base)
 
 
 @pytest.mark.parametrize(
