@@ -44,7 +44,7 @@ def _group(group: Entry, draft: ProductDraft, read_on: str) -> None:
             draft.rows.append(row)
         entry = Entry(raw, path)
         own = {**usual, **({"source": entry.raw("source")} if "source" in entry else {})}
-        for name, fact in _cells(entry.raw("cells"), own, path):
+        for name, fact in sourced_cells(entry.raw("cells"), own, path):
             if row.cells.get(name, {}).get("confidence") == "unknown":
                 # The big sources say that they do not know.
                 del row.cells[name]
@@ -53,7 +53,7 @@ def _group(group: Entry, draft: ProductDraft, read_on: str) -> None:
     group.done()
 
 
-def _cells(cells: Mapping[str, Any], usual: Mapping[str, str], path: str) -> Iterator[tuple[str, Fact]]:
+def sourced_cells(cells: Mapping[str, Any], usual: Mapping[str, str], path: str) -> Iterator[tuple[str, Fact]]:
     """Yield each cell as a fact; a cell is a plain value, or a mapping with value and what differs from the row."""
     for name, raw in cells.items():
         own = raw if isinstance(raw, dict) and "value" in raw else {"value": raw}

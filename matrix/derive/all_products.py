@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from matrix.derive import additions, containers, cuda, gpus, libraries, tensorrt, tensorrt_llm, torch
+from matrix.derive import additions, attention, containers, cuda, gpus, libraries, tensorrt, tensorrt_llm, torch
 from matrix.derive.reader import ShapeError
 from matrix.derive.writer import ProductDraft, render
 from pytest_trtcheck.rules.products import load_products
@@ -26,6 +26,7 @@ def drafts() -> list[ProductDraft]:
         triton,
         ngc,
         *libraries.derive(),
+        attention.derive(),
     ]
     return additions.apply(sourced)
 

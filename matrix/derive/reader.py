@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 SOURCES = Path(__file__).parent.parent / "sources"
-WEAKEST = ("unknown", "derived", "stated")
+WEAKEST = ("unknown", "derived", "measured", "stated")
 _CELL = {"value", "source", "confidence", "note"}
 
 
