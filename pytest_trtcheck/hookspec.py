@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pytest_trtcheck.model.facts import Stack
     from pytest_trtcheck.model.report import RunReport
+    from pytest_trtcheck.providers import AttentionProvider
 
 
 @pytest.hookspec(firstresult=True)
@@ -19,6 +22,29 @@ def pytest_trtcheck_probe_stack(config: pytest.Config) -> Stack | None:
 
         def pytest_trtcheck_probe_stack(config):
             return stack_from_inventory(os.environ["NODE"])
+    """
+
+
+@pytest.hookspec
+def pytest_trtcheck_attention_providers(config: pytest.Config) -> Sequence[AttentionProvider]:  # type: ignore[empty-body]
+    """Return implementations of attention to be judged beside the built-in ones.
+
+    Called once per process, while checks are planned: nothing native may be loaded here. See
+    ``pytest_trtcheck.providers.attention`` for what a provider is::
+
+        class Ours:
+            name = "our_kernel"
+
+            def why_not(self, case, where):
+                return "" if where.device == "cuda" and case.layout == "packed" else "packed on a GPU only"
+
+            def run(self, case, inputs):
+                from our_kernels import attention
+
+                return attention(inputs.q, inputs.k, inputs.v, inputs.cu_q, inputs.cu_k, scale=case.scale)
+
+        def pytest_trtcheck_attention_providers(config):
+            return [Ours()]
     """
 
 

@@ -28,6 +28,11 @@ _OPTIONS: tuple[tuple[str, str, str], ...] = (
     ("stack", "FILE", "Judge the stack that this file describes instead of this machine: YAML, JSON or pasted text"),
     ("gpus", "LIST", "Numbers of the GPUs to use, such as 0,2 (default: all that are visible)"),
     ("deadline", "SECONDS", "Time for a check that declares none of its own (default: by level)"),
+    (
+        "seed",
+        "NUMBER",
+        "What inputs are drawn from, to repeat a run (default: a fresh one, told in every report)",
+    ),
     ("fail-on", "NAME", "Mildest finding that rejects the run: error, warning, unknown (default: error)"),
 )
 _INI_DEFAULTS = {
@@ -37,6 +42,7 @@ _INI_DEFAULTS = {
     "stack": "",
     "gpus": "",
     "deadline": "",
+    "seed": "",
     "fail-on": "error",
 }
 
@@ -44,6 +50,10 @@ _MARKERS = (
     "trtcheck_check(id): id of the check in the catalogue that this test answers, such as TRC-DRV-001",
     "trtcheck_gpus(count): GPUs that this check needs; with more than one, nothing else runs beside it",
     "trtcheck_deadline(seconds): time that this check has, setup and teardown included",
+    "trtcheck_group(name): checks of one name run on one worker, one after the other, to share what they compute",
+    "trtcheck_level(name): lowest level at which this check runs",
+    "trtcheck_needs(*components): components that must import, such as torch, or this check does not run",
+    "trtcheck_provider(name, *features): implementation under test, and what this check asks of it",
 )
 
 

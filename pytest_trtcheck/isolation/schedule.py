@@ -20,10 +20,19 @@ _MAX_DEATHS_PER_CHECK = 2
 class CheckScheduling:
     """xdist's scheduling protocol (xdist.scheduler.protocol.Scheduling), version 3."""
 
-    def __init__(self, worker_count: int, gpus_needed: Callable[[str], int], sees_all: Callable[[Node], bool]) -> None:
-        """Take the number of first workers, the GPUs that a check needs, and whether a worker sees several."""
+    def __init__(
+        self,
+        worker_count: int,
+        gpus_needed: Callable[[str], int],
+        group_of: Callable[[str], str],
+        sees_all: Callable[[Node], bool],
+    ) -> None:
+        """Take the number of first workers, GPUs and group of a check, and whether a worker sees several GPUs."""
         self._worker_count = worker_count
         self._gpus_needed = gpus_needed
+        self._group_of = group_of
+        self._owners: dict[str, Node] = {}
+        """The worker that runs the checks of each group that has begun."""
         self._sees_all = sees_all
         self._held: dict[Node, list[int]] = {}
         self._ready: set[Node] = set()
@@ -101,6 +110,7 @@ class CheckScheduling:
     def remove_node(self, node: Node) -> str | None:
         """Forget a worker; return the check that it died in, and queue what it had not started."""
         held = self._held.pop(node)
+        self._owners = {group: owner for group, owner in self._owners.items() if owner is not node}
         self._ready.discard(node)
         crashed: str | None = None
         for index in reversed(held):
@@ -159,9 +169,21 @@ class CheckScheduling:
             return
         queue = self._several if several else self._single
         held = self._held[node]
-        give = [queue.popleft() for _ in range(min(most - len(held), len(queue)))]
+        give: list[int] = []
+        while len(held) + len(give) < most and (index := self._next(node, queue)) is not None:
+            give.append(index)
         if give:
             held.extend(give)
             node.send_runtest_some(give)
-        if not queue and len(held) < _HELD:
+        if most == _HELD and len(held) < _HELD:
+            # Nothing is left for this worker: what may still wait belongs to groups that others run.
             node.shutdown()
+
+    def _next(self, node: Node, queue: deque[int]) -> int | None:
+        """Take the first check from a queue that is of no group, of a group of this worker's, or of a new one."""
+        for place, index in enumerate(queue):
+            group = self._group_of(self._name(index))
+            if not group or self._owners.setdefault(group, node) is node:
+                del queue[place]
+                return index
+        return None

@@ -30,6 +30,11 @@ class Level(str, Enum):
         return {Level.STATIC: 30, Level.QUICK: 60, Level.STANDARD: 300, Level.FULL: 1800}[self]
 
     @property
+    def compile_seconds(self) -> int:
+        """Time that one provider's library may spend compiling kernels, about."""
+        return {Level.STATIC: 0, Level.QUICK: 0, Level.STANDARD: 25, Level.FULL: 600}[self]
+
+    @property
     def import_deadline_seconds(self) -> int:
         """Time one library has to import in its child process."""
         return {Level.STATIC: 0, Level.QUICK: 45, Level.STANDARD: 120, Level.FULL: 300}[self]

@@ -36,6 +36,8 @@ class Reason(str, Enum):
     LEVEL = "level"
     """The level leaves it out."""
     NOT_APPLICABLE = "not_applicable"
+    REFUSED = "refused"
+    """The library declined, in the words of ``message``; the matrix does not say that it should have worked."""
     UNDECIDED = "undecided"
     """It ran, and the facts or the matrix cannot tell."""
     SKIPPED = "skipped"
@@ -48,6 +50,38 @@ class RunVerdict(str, Enum):
     ACCEPTED = "accepted"
     REJECTED = "rejected"
     INCONCLUSIVE = "inconclusive"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """An answer held against its reference: the statistic that came nearest to its bound, or went furthest beyond."""
+
+    error: float | None
+    """In units of the row's scale; None where the answer holds what is no number, or none where the reference does."""
+    allowed: float
+    statistic: str
+    """``root mean square`` of a group of rows, or ``largest element``."""
+    axes: tuple[str, ...]
+    """Names of the parts of ``index``."""
+    index: tuple[int, ...]
+    """Where the worst element stands."""
+    expected: float | None
+    """The worst element in the reference; None for NaN."""
+    found: float | None
+    """The worst element in the answer; None for NaN and infinity."""
+
+    @property
+    def is_within(self) -> bool:
+        """True when the answer is as good as it has to be."""
+        return self.error is not None and self.error <= self.allowed
+
+    def describe(self) -> str:
+        """Return the measured and the allowed error and the worst element on one line."""
+        where = ", ".join(f"{axis} {part}" for axis, part in zip(self.axes, self.index, strict=True))
+        found = "no number" if self.found is None else f"{self.found:.6g}"
+        expected = "NaN" if self.expected is None else f"{self.expected:.6g}"
+        error = "no number" if self.error is None else f"{self.error:.3g}"
+        return f"{self.statistic} {error}, allowed {self.allowed:.3g}; worst at {where}: {found}, expected {expected}"
 
 
 @dataclass(frozen=True)
@@ -75,6 +109,12 @@ class Result:
     """GPU memory in use after the check beyond that before it, by the driver; None where no GPU was used."""
     allocator_left_bytes: int | None = None
     """The same by torch's allocator; None where torch did not use a GPU."""
+    provider: str = ""
+    """Implementation under test; empty for a check that tests none."""
+    features: tuple[str, ...] = ()
+    """What the case asked of the provider, sorted."""
+    comparison: Comparison | None = None
+    """How near the answer came to the reference, where there is one."""
 
     def __post_init__(self) -> None:
         """Give a reason to a check that did not run, and to no other."""
@@ -94,6 +134,36 @@ class Isolation:
     max_restarts: int | None = None
     notes: tuple[str, ...] = ()
     """What happened to workers, in words, oldest first."""
+
+
+@dataclass(frozen=True)
+class Unsupported:
+    """Cases that a provider said it cannot run here; they were not planned."""
+
+    suite: str
+    provider: str
+    reason: str
+    """In the provider's words."""
+    features: tuple[str, ...]
+    """Features that only such cases have, sorted: out of this provider's reach here."""
+    cases: int
+
+
+@dataclass(frozen=True)
+class SupportCell:
+    """What became of one feature with one provider."""
+
+    suite: str
+    provider: str
+    feature: str
+    state: str
+    """``works``: all cases with it that ran passed; ``fails``: at least one did not; ``refused``: the library declined
+    all; ``not supported here``: no case was planned; ``not run``: planned, and none ran."""
+    passed: int = 0
+    failed: int = 0
+    refused: int = 0
+    words: str = ""
+    """Why it is not supported, or how the first failure reads."""
 
 
 @dataclass(frozen=True)
@@ -147,4 +217,8 @@ class RunReport:
     """What this run did not look at, in words."""
     exit_status: int
     isolation: Isolation = Isolation()
+    support: tuple[SupportCell, ...] = ()
+    """Provider by feature, for suites that run on providers."""
+    seed: int | None = None
+    """What inputs were drawn from; ``--trtcheck-seed`` draws the same again. None where nothing was drawn."""
     schema_version: int = SCHEMA_VERSION

@@ -14,6 +14,7 @@ from pytest_trtcheck.model.report import Outcome, RunVerdict
 from pytest_trtcheck.report.sections import (
     OUTCOME_WORDS,
     REASON_WORDS,
+    SUPPORT_SIGNS,
     broken_results,
     count_outcomes,
     describe_faults,
@@ -23,6 +24,7 @@ from pytest_trtcheck.report.sections import (
     group_findings,
     not_run_by_reason,
     split_table,
+    support_of_suites,
 )
 from pytest_trtcheck.report.text import MAX_LINE_CHARACTERS, one_line, truncate
 
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from pytest_trtcheck.model.finding import Finding
-    from pytest_trtcheck.model.report import Result, RunReport, StackRow
+    from pytest_trtcheck.model.report import Result, RunReport, StackRow, SupportCell
 
 MAX_LISTED = 50
 """Entries of one list; a GitHub step summary holds 1 MiB."""
@@ -60,6 +62,7 @@ def render_markdown(report: RunReport) -> str:
         _findings("Warnings", groups.warnings),
         _compatible(groups.compatible),
         _results(report),
+        _support(report),
         _not_run(report.results),
         _bullets("Not looked at", report.not_looked_at),
         _footer(report),
@@ -192,6 +195,35 @@ def _results(report: RunReport) -> str:
     return "\n\n".join(parts)
 
 
+def _support(report: RunReport) -> str:
+    """Return a table of features by provider for each suite that runs on providers."""
+    parts = []
+    for suite, providers in support_of_suites(report).items():
+        cells = {
+            (cell.feature, entry.provider): cell
+            for entry in providers
+            for members in entry.by_state.values()
+            for cell in members
+        }
+        features = sorted({feature for feature, _ in cells})
+        names = [entry.provider for entry in providers]
+        rows = [(code(feature), *(_support_cell(cells.get((feature, name))) for name in names)) for feature in features]
+        signs = ", ".join(f"{sign} {state}" for state, sign in SUPPORT_SIGNS.items())
+        parts += [
+            f"## {escape(suite)}, by provider",
+            _rows(("Feature", *map(code, names)), rows),
+            f"{signs}; numbers are cases that passed of those that ran or were refused.",
+        ]
+    return "\n\n".join(parts)
+
+
+def _support_cell(cell: SupportCell | None) -> str:
+    if cell is None:
+        return ""
+    total = cell.passed + cell.failed + cell.refused
+    return f"{SUPPORT_SIGNS.get(cell.state, '')} {f'{cell.passed}/{total}' if total else ''}".strip()
+
+
 def _how_it_ended(result: Result) -> str:
     word = "failed" if result.outcome is Outcome.FAILED else "broke off"
     return f"{word}: {escape(result.message)}" if result.message else word
@@ -229,5 +261,6 @@ def _footer(report: RunReport) -> str:
         f"started {escape(report.started)}",
         f"{report.seconds:.1f} s",
         f"exit status {report.exit_status}",
+        *([f"seed {report.seed}"] if report.seed is not None else []),
     ]
     return f"---\n\n{' · '.join(facts)}"

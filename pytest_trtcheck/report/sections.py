@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from pytest_trtcheck.model.finding import Finding, Source
-    from pytest_trtcheck.model.report import Isolation, MatrixIdentity, Result, RunReport, StackRow
+    from pytest_trtcheck.model.report import Isolation, MatrixIdentity, Result, RunReport, StackRow, SupportCell
 
 REASON_WORDS = {
     Reason.MISSING_COMPONENT: "a component is missing",
@@ -25,6 +25,7 @@ REASON_WORDS = {
     Reason.TIME_BUDGET: "beyond the time budget",
     Reason.LEVEL: "left out by the level",
     Reason.NOT_APPLICABLE: "does not apply to this stack",
+    Reason.REFUSED: "refused by the library",
     Reason.UNDECIDED: "facts or matrix cannot tell",
     Reason.SKIPPED: "skipped",
 }
@@ -91,6 +92,46 @@ def broken_results(report: RunReport) -> list[Result]:
     told = {finding.key for finding in report.findings}
     ended_badly = (Outcome.FAILED, Outcome.ERROR)
     return [result for result in report.results if result.outcome in ended_badly and result.name not in told]
+
+
+SUPPORT_SIGNS = {
+    "works": "✅",
+    "fails": "❌",
+    "refused": "⛔",
+    "not run": "❔",
+    "not supported here": "·",
+}
+"""In the order in which a reader wants them told."""
+
+
+@dataclass(frozen=True)
+class SupportOfProvider:
+    """One line of the table of providers by feature."""
+
+    provider: str
+    by_state: dict[str, tuple[SupportCell, ...]]
+    """Cells by state, states in the order of SUPPORT_SIGNS, those without a cell left out."""
+
+
+def support_of_suites(report: RunReport) -> dict[str, list[SupportOfProvider]]:
+    """Return providers with their features by what became of them, for each suite that runs on providers."""
+    suites: dict[str, dict[str, list[SupportCell]]] = {}
+    for cell in report.support:
+        suites.setdefault(cell.suite, {}).setdefault(cell.provider, []).append(cell)
+    return {
+        suite: [
+            SupportOfProvider(
+                provider,
+                {
+                    state: told
+                    for state in SUPPORT_SIGNS
+                    if (told := tuple(cell for cell in cells if cell.state == state))
+                },
+            )
+            for provider, cells in providers.items()
+        ]
+        for suite, providers in suites.items()
+    }
 
 
 def describe_source(source: Source) -> str:

@@ -23,6 +23,7 @@ from pytest_trtcheck.report.sections import (
     group_findings,
     not_run_by_reason,
     split_table,
+    support_of_suites,
 )
 from pytest_trtcheck.report.text import one_line, truncate
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pytest_trtcheck.model.finding import Finding
-    from pytest_trtcheck.model.report import RunReport, StackRow
+    from pytest_trtcheck.model.report import RunReport, StackRow, SupportCell
 
 MIN_WIDTH = 40
 MAX_LISTED = 30
@@ -72,6 +73,7 @@ def render_terminal(
         _findings(printer, "warning", groups.warnings, verbosity)
         _compatible(printer, groups.compatible, verbosity)
         _checks(printer, report)
+        _support(printer, report)
         _list(printer, "not looked at", report.not_looked_at)
         _identity(printer, report)
     _verdict(printer, report, verbosity)
@@ -199,6 +201,24 @@ def _checks(printer: _Printer, report: RunReport) -> None:
     _more(printer, broken)
 
 
+def _support(printer: _Printer, report: RunReport) -> None:
+    """Tell for each provider which features work, fail, are refused or out of reach."""
+    for suite, providers in support_of_suites(report).items():
+        printer.heading(f"{_name(suite)}, by provider")
+        for entry in providers[:MAX_LISTED]:
+            printer.line(f"  {_name(entry.provider)}", "bold")
+            for state, cells in entry.by_state.items():
+                style = {"works": "green", "fails": "red", "refused": "yellow"}.get(state, "dim")
+                printer.wrapped(one_line(", ".join(map(_feature, cells)), 2000), "    ", f"{state:<18}  ", style)
+        _more(printer, providers)
+
+
+def _feature(cell: SupportCell) -> str:
+    """Return a feature, with numbers where not all of its cases passed."""
+    total = cell.passed + cell.failed + cell.refused
+    return cell.feature if cell.passed == total else f"{cell.feature} ({cell.passed} of {total})"
+
+
 def _list(printer: _Printer, title: str, entries: Sequence[str]) -> None:
     if entries:
         printer.heading(title)
@@ -210,6 +230,7 @@ def _list(printer: _Printer, title: str, entries: Sequence[str]) -> None:
 def _identity(printer: _Printer, report: RunReport) -> None:
     printer.line()
     run = f"profile {report.profile}, level {report.level}, fails on {report.fail_on}, {report.seconds:.1f} s"
+    run += f", seed {report.seed}" if report.seed is not None else ""
     printer.wrapped(one_line(f"pytest-trtcheck {report.tool_version}, {run}"), "")
     printer.wrapped(one_line(describe_matrix(report.matrix)), "", "matrix: ")
     printer.wrapped(one_line(describe_isolation(report.isolation)), "", "checks ran: ")

@@ -6,11 +6,11 @@ import pytest
 
 from pytest_trtcheck.errors import TrtcheckError
 from pytest_trtcheck.report.write import check_writable
-from pytest_trtcheck.session.outcome import fail, not_run
+from pytest_trtcheck.session.outcome import compared, fail, not_run
 from pytest_trtcheck.session.run import RUN, Run, run_of
 from pytest_trtcheck.session.settings import read_settings
 
-__all__ = ["fail", "not_run", "run_of", "start"]
+__all__ = ["compared", "fail", "not_run", "run_of", "start"]
 
 
 def start(config: pytest.Config) -> None:
@@ -48,10 +48,12 @@ def _check_paths(config: pytest.Config) -> None:
 
 
 def _register(config: pytest.Config, run: Run, *, worker: bool) -> None:
-    from pytest_trtcheck.session.collect import Collection
+    from pytest_trtcheck.session.collect import Collection, provider_plugins
     from pytest_trtcheck.session.execute import Execution
 
     pytest.register_assert_rewrite("pytest_trtcheck._suites")
+    for module in provider_plugins():
+        config.pluginmanager.register(module)
     plugins: dict[str, object] = {"collection": Collection(run), "execution": Execution(run)}
     if worker:
         if run.exchange is not None:

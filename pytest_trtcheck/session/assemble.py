@@ -11,7 +11,7 @@ from pytest_trtcheck import __version__
 from pytest_trtcheck.model.facts import ImportOutcome, Stack
 from pytest_trtcheck.model.finding import Verdict
 from pytest_trtcheck.model.level import Level
-from pytest_trtcheck.model.report import Isolation, Outcome, Reason, Result, RunReport, RunVerdict
+from pytest_trtcheck.model.report import Isolation, Outcome, Reason, Result, RunReport, RunVerdict, Unsupported
 from pytest_trtcheck.rules.catalogue import Check
 from pytest_trtcheck.rules.load import Matrix
 from pytest_trtcheck.rules.profiles import Profile
@@ -19,6 +19,7 @@ from pytest_trtcheck.verdict import evaluate
 from pytest_trtcheck.verdict.families.running import running
 from pytest_trtcheck.verdict.overall import overall
 from pytest_trtcheck.verdict.run import FailOn, conclude, stack_table
+from pytest_trtcheck.verdict.support import support_table
 
 INCONCLUSIVE_STATUS = 10
 
@@ -36,6 +37,10 @@ class RunFacts:
     profile: Profile
     fail_on: FailOn
     stack: Stack
+    seed: int | None = None
+    unsupported: tuple[Unsupported, ...] = ()
+    left_out: tuple[str, ...] = ()
+    """What planning left out, in words."""
 
 
 def assemble(
@@ -77,7 +82,9 @@ def assemble(
         results=tuple(results),
         verdict=conclusion.verdict,
         verdict_reasons=conclusion.reasons,
-        not_looked_at=conclusion.not_looked_at,
+        not_looked_at=(*conclusion.not_looked_at, *began.left_out),
+        support=support_table(results, began.unsupported),
+        seed=began.seed,
         exit_status=exit_status if exit_status not in ABOUT_TESTS else status_of(conclusion.verdict),
         isolation=isolation,
     )

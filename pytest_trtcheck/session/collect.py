@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from pytest_trtcheck.model.facts import Stack
     from pytest_trtcheck.session.run import Run
 
 SUITES_PACKAGE = "pytest_trtcheck._suites"
@@ -22,11 +23,21 @@ def suite_of(item: pytest.Item) -> str | None:
     return module.suite if module else None
 
 
-def native_suites() -> list[str]:
-    """Return the bundled suites whose checks run native GPU code in the process that runs them."""
+def native_suites(stack: Stack) -> list[str]:
+    """Return the bundled suites that run native code in the process that runs them and have something to run here."""
+    return [name for name, suite in _suites() if suite.NATIVE and all(stack.get(key).is_found for key in suite.NEEDS)]
+
+
+def provider_plugins() -> list[Any]:
+    """Return what the bundled suites bring as plugins: their own providers come through the hooks of everybody's."""
+    return [importlib.import_module(f"{suite.__name__}.providers") for _, suite in _suites() if suite.NATIVE]
+
+
+def _suites() -> list[tuple[str, Any]]:
     package = importlib.import_module(SUITES_PACKAGE)
     names = [name for _, name, is_package in pkgutil.iter_modules(package.__path__) if is_package and name[0] != "_"]
-    return [name for name in names if importlib.import_module(f"{SUITES_PACKAGE}.{name}").NATIVE]
+    suites = [(name, importlib.import_module(f"{SUITES_PACKAGE}.{name}")) for name in names]
+    return [(name, suite) for name, suite in suites if hasattr(suite, "NATIVE")]
 
 
 class SuiteModule(pytest.Module):
@@ -72,11 +83,16 @@ class Suites(pytest.Collector):
     """Root of the bundled suites."""
 
     def collect(self) -> Iterator[SuiteModule]:
-        """Yield one module for each bundled test file, in a fixed order."""
+        """Yield one module for each test file of the suites that have something to run, in a fixed order."""
+        from pytest_trtcheck.session.run import run_of
+
+        suites = run_of(self.config).suites
         package = importlib.import_module(SUITES_PACKAGE)
         for folder in package.__path__:
             for path in sorted(Path(folder).glob("[!_]*/test_*.py")):
                 suite = path.parent.name
+                if suite not in suites:
+                    continue
                 module = SuiteModule.from_parent(self, path=path, nodeid=f"trtcheck/{suite}/{path.name}")
                 module.suite = suite
                 module.import_name = f"{SUITES_PACKAGE}.{suite}.{path.stem}"

@@ -138,7 +138,12 @@ class Conclusion:
         self.results.plan(self.run.planned.values())
         if self._journal:
             self._journal.write(
-                "plan", planned=encode(self.results.planned), deselected=sorted(self.results.deselected)
+                "plan",
+                planned=encode(self.results.planned),
+                deselected=sorted(self.results.deselected),
+                seed=self.run.seed,
+                unsupported=encode(self.run.unsupported),
+                left_out=self.run.left_out,
             )
 
     def _complain(self, words: str) -> None:
@@ -169,7 +174,16 @@ class Conclusion:
         self._note_plan()
         restarts_spent = self.controller is not None and self.controller.restarts_spent
         return assemble(
-            RunFacts(run.started, run.settings.level, run.settings.profile, run.settings.fail_on, run.stack),
+            RunFacts(
+                run.started,
+                run.settings.level,
+                run.settings.profile,
+                run.settings.fail_on,
+                run.stack,
+                seed=run.seed,
+                unsupported=tuple(run.unsupported),
+                left_out=tuple(run.left_out),
+            ),
             run.matrix,
             run.catalogue,
             results=self.results.all("workers died more often than is allowed" if restarts_spent else ""),

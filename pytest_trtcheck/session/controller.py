@@ -84,6 +84,7 @@ class Controller:
             "trtcheck_questions": json.dumps(self.run.questions),
             "trtcheck_exchange": str(self.exchange.folder),
             "trtcheck_gpu_count": self.arrangement.gpu_count,
+            "trtcheck_seed": self.run.draw_seed(),
         }
 
     def pytest_testnodeready(self, node: Any) -> None:
@@ -97,6 +98,7 @@ class Controller:
         self.scheduling = CheckScheduling(
             len(self.arrangement.places),
             gpus_needed=lambda nodeid: int(self._plan.get(nodeid, {}).get("gpus", 1)) if everything else 1,
+            group_of=lambda nodeid: str(self._plan.get(nodeid, {}).get("group", "")),
             sees_all=lambda node: devices is not None and _environment(node).get("CUDA_VISIBLE_DEVICES") == devices,
         )
         return self.scheduling

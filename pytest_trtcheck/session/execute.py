@@ -10,8 +10,11 @@ import pytest
 
 from pytest_trtcheck.isolation.worker import MEMORY_LEFT, POISONED
 from pytest_trtcheck.model.codec import encode
+from pytest_trtcheck.model.components import title_of
+from pytest_trtcheck.model.facts import ImportStatus
+from pytest_trtcheck.model.level import Level
 from pytest_trtcheck.model.report import Reason
-from pytest_trtcheck.session.outcome import MESSAGE, NOT_RUN_REASON
+from pytest_trtcheck.session.outcome import COMPARISON, MESSAGE, NOT_RUN_REASON
 
 if TYPE_CHECKING:
     from pytest_trtcheck.session.run import Run
@@ -61,8 +64,10 @@ class Execution:
 
     def _needs(self, item: pytest.Item) -> dict[str, Any]:
         deadline = marker_number(item, "trtcheck_deadline")
+        group = item.get_closest_marker("trtcheck_group")
         return {
             "gpus": int(marker_number(item, "trtcheck_gpus") or 1),
+            "group": str(group.args[0]) if group else "",
             "deadline": deadline or self.run.settings.deadline_seconds,
         }
 
@@ -76,6 +81,25 @@ class Execution:
         if needed > self.run.gpu_count:
             item.stash[NOT_RUN_REASON] = Reason.NO_GPU
             pytest.skip(f"needs {needed} GPUs, {self.run.gpu_count} here")
+        self._skip_what_the_level_leaves_out(item)
+        self._skip_what_does_not_import(item)
+
+    def _skip_what_the_level_leaves_out(self, item: pytest.Item) -> None:
+        marker = item.get_closest_marker("trtcheck_level")
+        if marker is not None and self.run.settings.level.rank < Level(marker.args[0]).rank:
+            item.stash[NOT_RUN_REASON] = Reason.LEVEL
+            pytest.skip(f"runs from level {marker.args[0]} on")
+
+    def _skip_what_does_not_import(self, item: pytest.Item) -> None:
+        """Do not run a check on a library that does not even import: the stack suite says why, once."""
+        planned = self.run.planned.get(item.nodeid)
+        for component in planned.needs if planned else ():
+            outcome = self.run.import_outcome(component)
+            if outcome.status is not ImportStatus.OK:
+                item.stash[NOT_RUN_REASON] = Reason.MISSING_COMPONENT
+                pytest.skip(
+                    f"{title_of(component)} does not import ({outcome.status.value}); see TRC-IMP-001-{component}"
+                )
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
@@ -89,6 +113,8 @@ class Execution:
             "imports": {key: encode(self.run.imports[key]) for key in new},
             "memory": item.stash.get(MEMORY_LEFT, {}),
         }
+        if COMPARISON in item.stash:
+            note["comparison"] = encode(item.stash[COMPARISON])
         if report.failed and MESSAGE in item.stash:
             note["message"] = item.stash[MESSAGE]
         poisoned = item.stash.get(POISONED, None)

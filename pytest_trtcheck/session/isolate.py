@@ -10,7 +10,6 @@ import pytest
 
 from pytest_trtcheck.isolation.places import Place, check_xdist_options, places, select_gpus, visible_gpus
 from pytest_trtcheck.model.level import Level
-from pytest_trtcheck.session.collect import native_suites
 
 if TYPE_CHECKING:
     from pytest_trtcheck.session.run import Run
@@ -68,4 +67,4 @@ def _needs_workers(config: pytest.Config, run: Run) -> bool:
     """Say whether anything may run native code here: a bundled suite, or what the user named."""
     if run.settings.level is Level.STATIC:
         return False
-    return config.args_source is pytest.Config.ArgsSource.ARGS or bool(native_suites())
+    return config.args_source is pytest.Config.ArgsSource.ARGS or run.suites != {"stack"}

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
-from pytest_trtcheck.model.report import Outcome, Reason, Result
+from pytest_trtcheck.model.codec import decode
+from pytest_trtcheck.model.report import Comparison, Outcome, Reason, Result
 from pytest_trtcheck.session.collect import suite_of
 
 if TYPE_CHECKING:
@@ -20,6 +21,9 @@ NOT_RUN_REASON: pytest.StashKey[Reason] = pytest.StashKey()
 
 MESSAGE: pytest.StashKey[str] = pytest.StashKey()
 """Set on an item by a check that failed: its reason in one line."""
+
+COMPARISON: pytest.StashKey[Comparison] = pytest.StashKey()
+"""Set on an item by a check that held an answer against a reference."""
 
 OWN_TESTS = "tests"
 """Suite name of what the user collected beside the bundled suites."""
@@ -37,6 +41,11 @@ def fail(request: pytest.FixtureRequest, message: str, text: str) -> NoReturn:
     pytest.fail(text, pytrace=False)
 
 
+def compared(request: pytest.FixtureRequest, comparison: Comparison) -> None:
+    """Note how near an answer came to its reference; every report shows it, passed or failed."""
+    request.node.stash[COMPARISON] = comparison
+
+
 @dataclass(frozen=True)
 class Planned:
     """A check that this run means to execute."""
@@ -45,6 +54,10 @@ class Planned:
     name: str
     check_id: str
     suite: str
+    provider: str = ""
+    features: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+    """Components that must import, or the check does not run."""
 
 
 def planned_of(item: pytest.Item) -> Planned:
@@ -55,8 +68,18 @@ def planned_of(item: pytest.Item) -> Planned:
     if suite is None:
         return Planned(item.nodeid, item.nodeid, check_id, OWN_TESTS)
     callspec = getattr(item, "callspec", None)
-    name = callspec.id if callspec else item.name
-    return Planned(item.nodeid, name if name.startswith(check_id) else f"{check_id}-{name}", check_id, suite)
+    name = callspec.id if callspec else item.name.removeprefix("test_")
+    provider = item.get_closest_marker("trtcheck_provider")
+    needs = item.get_closest_marker("trtcheck_needs")
+    return Planned(
+        item.nodeid,
+        name if name.startswith(check_id) else f"{check_id}-{name}",
+        check_id,
+        suite,
+        provider=str(provider.args[0]) if provider else "",
+        features=tuple(map(str, provider.args[1:])) if provider else (),
+        needs=tuple(map(str, needs.args)) if needs else (),
+    )
 
 
 class Results:
@@ -119,6 +142,8 @@ class Results:
             outcome=outcome,
             reason=reason,
             message=message,
+            provider=planned.provider,
+            features=planned.features,
         )
 
 
@@ -144,6 +169,9 @@ def _result(planned: Planned, report: pytest.TestReport, note: Mapping[str, Any]
         seconds=round(getattr(report, "duration", 0.0), 6),
         started=datetime.fromtimestamp(start, tz=timezone.utc).isoformat() if start else "",
         worker=getattr(report, "worker_id", ""),
+        provider=planned.provider,
+        features=planned.features,
+        comparison=decode(Comparison, note["comparison"]) if note.get("comparison") else None,
     )
 
 

@@ -11,7 +11,7 @@ from pytest_trtcheck.errors import ReportError, TrtcheckError
 from pytest_trtcheck.model.codec import decode
 from pytest_trtcheck.model.facts import ImportOutcome
 from pytest_trtcheck.model.level import Level
-from pytest_trtcheck.model.report import Isolation, RunReport
+from pytest_trtcheck.model.report import Isolation, RunReport, Unsupported
 from pytest_trtcheck.report.json_report import from_json, result_from_dict, stack_from_dict
 from pytest_trtcheck.rules.catalogue import load_catalogue
 from pytest_trtcheck.rules.load import load_matrix
@@ -60,11 +60,13 @@ def _from_journal(events: list[dict[str, Any]]) -> RunReport:
     if first["event"] != "run":
         raise ReportError(f"expected the event 'run' first, found {first['event']!r}")
     results, imports = Results(), {}
+    plan: dict[str, Any] = {}
     last = str(first["started"])
     for event in events[1:]:
         if event["event"] == "plan":
             results.plan(decode(Planned, entry) for entry in event["planned"].values())
             results.deselected.update(map(str, event["deselected"]))
+            plan = event
         elif event["event"] == "start":
             results.begin(str(event["nodeid"]))
             last = str(event["time"])
@@ -78,6 +80,9 @@ def _from_journal(events: list[dict[str, Any]]) -> RunReport:
         profile=decode(Profile, first["profile"]),
         fail_on=FailOn(first["fail_on"]),
         stack=stack_from_dict(first["stack"]),
+        seed=plan.get("seed"),
+        unsupported=tuple(decode(Unsupported, entry) for entry in plan.get("unsupported", ())),
+        left_out=tuple(map(str, plan.get("left_out", ()))),
     )
     isolation = decode(Isolation, first["isolation"])
     return assemble(

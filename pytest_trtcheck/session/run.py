@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import time
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -14,6 +15,7 @@ import pytest
 
 from pytest_trtcheck.model.codec import decode
 from pytest_trtcheck.model.facts import ImportOutcome, Stack
+from pytest_trtcheck.model.level import Level
 from pytest_trtcheck.verdict import Evaluation, evaluate
 
 if TYPE_CHECKING:
@@ -21,7 +23,9 @@ if TYPE_CHECKING:
 
     from pytest_trtcheck.isolation.exchange import Exchange
     from pytest_trtcheck.model.finding import Finding
+    from pytest_trtcheck.model.report import Unsupported
     from pytest_trtcheck.probe.imports import ImportRunner
+    from pytest_trtcheck.providers import Where
     from pytest_trtcheck.rules.catalogue import Check
     from pytest_trtcheck.rules.load import Matrix
     from pytest_trtcheck.session.outcome import Planned
@@ -68,6 +72,12 @@ class Run:
         """GPUs that checks may use."""
         self.planned: dict[str, Planned] = {}
         """The bundled checks of this run, by node id."""
+        self.unsupported: list[Unsupported] = []
+        """What providers said they cannot do here; noted while planning."""
+        self.left_out: list[str] = []
+        """What planning left out, in words, for every report."""
+        self.seed: int | None = None
+        """What inputs are drawn from; None until a suite asks for it."""
         self._runners: dict[str, ImportRunner] = {}
 
     @cached_property
@@ -122,27 +132,61 @@ class Run:
             return {key: Question(*fields) for key, fields in json.loads(handed_over).items()}
         return {key: Question(asked.id, getattr(asked, "needs_import", "")) for key, asked in self.stack_suite.items()}
 
+    @property
+    def where(self) -> Where:
+        """Where kernels would run: on a GPU when there is one that checks may use and torch was built for CUDA."""
+        from pytest_trtcheck.providers import Where
+
+        stack = self.stack
+        cuda = stack.get("torch_cuda")
+        gpus = stack.gpus if self.gpu_count and cuda.is_found and cuda.value != "none" else ()
+        return Where(
+            device="cuda" if gpus else "cpu",
+            compute_capability=gpus[0].compute_capability if gpus else "",
+            versions={fact.key: fact.value or "" for fact in stack.facts.values() if fact.is_found},
+            distributions={entry.name: entry.version for entry in stack.distributions},
+        )
+
+    def draw_seed(self) -> int:
+        """Return the seed of this run: the one that was asked for, else a fresh one, the same in all processes."""
+        if self.seed is None:
+            handed_over = getattr(self.config, "workerinput", {}).get("trtcheck_seed")
+            asked = handed_over if handed_over is not None else self.settings.seed
+            self.seed = secrets.randbelow(2**31) if asked is None else asked
+        return self.seed
+
+    @cached_property
+    def suites(self) -> frozenset[str]:
+        """Names of the suites that have something to run.
+
+        On a described stack, and at level static, that is the stack suite; elsewhere all that have what they need.
+        """
+        from pytest_trtcheck.session.collect import native_suites
+
+        if self.settings.described is not None or self.settings.level is Level.STATIC:
+            return frozenset({"stack"})
+        return frozenset({"stack", *native_suites(self.stack)})
+
     def plan(self, session: pytest.Session) -> list[pytest.Item]:
         """Collect the bundled suites and note every check in the plan."""
-        from pytest_trtcheck.session.collect import Suites, suite_of, without_foreign_fixtures
+        from pytest_trtcheck.session.collect import Suites, without_foreign_fixtures
         from pytest_trtcheck.session.outcome import planned_of
 
         items = list(session.genitems(Suites.from_parent(session, name="trtcheck", nodeid="trtcheck")))
-        if not self.questions:
-            # pytest makes one item for an empty list of parameters.
-            items = [item for item in items if suite_of(item) != "stack"]
-        if self.settings.described is not None:
-            # The other suites run on this machine, which is not the one described.
-            items = [item for item in items if suite_of(item) == "stack"]
+        # pytest makes one item for an empty list of parameters.
+        items = [item for item in items if getattr(getattr(item, "callspec", None), "id", "") != "NOTSET"]
         for item in items:
             without_foreign_fixtures(item)
+            # A site's "filterwarnings = error" is about its own code, not about what libraries say when imported.
+            item.add_marker(pytest.mark.filterwarnings("ignore"))
         self.planned = {item.nodeid: planned_of(item) for item in items}
         return items
 
     def components_of(self, nodeids: Iterable[str]) -> list[str]:
         """Return the components whose import these items of the stack suite ask for, sorted."""
-        names = {self.planned[nodeid].name for nodeid in nodeids if nodeid in self.planned}
-        return sorted({self.questions[name].needs_import for name in names if name in self.questions} - {""})
+        planned = [self.planned[nodeid] for nodeid in nodeids if nodeid in self.planned]
+        asked = {self.questions[entry.name].needs_import for entry in planned if entry.name in self.questions}
+        return sorted(asked.union(*(entry.needs for entry in planned)) - {""})
 
     def evaluate(self) -> Evaluation:
         """Hold the facts, with the import outcomes known by now, against the matrix."""

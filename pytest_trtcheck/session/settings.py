@@ -37,6 +37,8 @@ class Settings:
     """Numbers of the GPUs to use, as given; None for all that are visible."""
     deadline_seconds: float
     """Time for a check that declares none of its own."""
+    seed: int | None
+    """What inputs are drawn from; None for a fresh one."""
 
 
 def read_settings(config: pytest.Config) -> Settings:
@@ -51,6 +53,7 @@ def read_settings(config: pytest.Config) -> Settings:
         described=_described(config),
         gpus=_text(config, "gpus") or None,
         deadline_seconds=_seconds(config, "deadline", level.check_deadline_seconds),
+        seed=_seed(config),
     )
 
 
@@ -77,6 +80,15 @@ def _seconds(config: pytest.Config, name: str, default: float) -> float:
     if not 0 < value < float("inf"):
         raise OptionError(f"--trtcheck-{name}: expected a number of seconds above 0, found {text!r}")
     return value
+
+
+def _seed(config: pytest.Config) -> int | None:
+    text = _text(config, "seed")
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit() and int(text) < 2**31):
+        raise OptionError(f"--trtcheck-seed: expected a whole number from 0 to {2**31 - 1}, found {text!r}")
+    return int(text)
 
 
 def _described(config: pytest.Config) -> Stack | None:

@@ -14,6 +14,7 @@ from pytest_trtcheck.model.facts import (
 )
 from pytest_trtcheck.model.finding import Finding, Severity, Source, Verdict
 from pytest_trtcheck.model.report import (
+    Comparison,
     MatrixIdentity,
     Outcome,
     Reason,
@@ -21,6 +22,7 @@ from pytest_trtcheck.model.report import (
     RunReport,
     RunVerdict,
     StackRow,
+    SupportCell,
 )
 
 STARTED = "2026-11-20T10:00:00+00:00"
@@ -245,6 +247,17 @@ def sample_results() -> tuple[Result, ...]:
             seconds=1.5,
             started=STARTED,
             worker="gw0",
+            provider="torch_flash",
+            features=("bf16", "context", "d128"),
+            comparison=Comparison(
+                0.0021,
+                0.0132,
+                "root mean square",
+                ("sequence", "query", "head", "channel"),
+                (0, 17, 3, 5),
+                -1.25,
+                -1.2421875,
+            ),
         ),
         Result(
             "TRC-ATT-002-fp16-hd64",
@@ -261,8 +274,11 @@ def sample_results() -> tuple[Result, ...]:
             "attention",
             node,
             Outcome.FAILED,
-            message="largest difference 0.5, tolerated 0.02",
+            message="largest element no number, allowed 0.02; worst at row 3: no number, expected 0.5",
             text="Traceback …\nassert 0.5 < 0.02",
+            provider=HOSTILE,
+            features=("fp8_kv", HOSTILE),
+            comparison=Comparison(None, 0.02, "largest element", ("row",), (3,), 0.5, None),
         ),
         Result(
             "TRC-ATT-003-crash",
@@ -318,4 +334,13 @@ def sample_report() -> RunReport:
         ),
         ("Triton Inference Server: not installed", "engines: no builder library", HOSTILE),
         1,
+        support=(
+            SupportCell("attention", "torch_flash", "bf16", "works", passed=1),
+            SupportCell(
+                "attention", "torch_flash", "context", "fails", passed=2, failed=1, words="TRC-ATT-001-x: differs"
+            ),
+            SupportCell("attention", "torch_flash", "soft_cap", "not supported here", words="takes no soft cap"),
+            SupportCell("attention", HOSTILE, HOSTILE, "refused", refused=1, words=HOSTILE),
+        ),
+        seed=20261120,
     )

@@ -77,7 +77,12 @@ class Node:
 
 
 def scheduling(*nodes: Node, several: set[str] = frozenset(), everything: Node | None = None) -> CheckScheduling:  # type: ignore[assignment]
-    made = CheckScheduling(len(nodes), lambda nodeid: 2 if nodeid in several else 1, lambda node: node is everything)
+    made = CheckScheduling(
+        len(nodes),
+        gpus_needed=lambda nodeid: 2 if nodeid in several else 1,
+        group_of=lambda nodeid: nodeid.partition(":")[0] if ":" in nodeid else "",
+        sees_all=lambda node: node is everything,
+    )
     for node in nodes:
         made.add_node(node)
     return made
@@ -262,3 +267,38 @@ def test_a_journal_that_cannot_be_written_complains_once(tmp_path: Path) -> None
     journal.close()
     assert len(complaints) == 1
     assert "the run goes on without it" in complaints[0]
+
+
+def in_group(made: CheckScheduling, nodes: list[Node], names: list[str]) -> None:
+    for node in nodes:
+        made.add_node_collection(node, names)
+    made.schedule()
+
+
+def test_checks_of_a_group_stay_on_one_worker() -> None:
+    nodes = [Node("gw0"), Node("gw1")]
+    made = scheduling(*nodes)
+    in_group(made, nodes, ["a:0", "a:1", "a:2", "b:0", "b:1", "b:2"])
+    for index in (0, 3, 1, 4, 2, 5):
+        finish(made, nodes[index // 3], index)
+    assert [sorted(node.sent) for node in nodes] == [[0, 1, 2], [3, 4, 5]]
+    assert made.tests_finished
+
+
+def test_a_worker_without_a_group_of_its_own_is_not_kept_waiting_for_anothers() -> None:
+    nodes = [Node("gw0"), Node("gw1")]
+    made = scheduling(*nodes)
+    in_group(made, nodes, ["a:0", "a:1", "a:2"])
+    assert [node.sent for node in nodes] == [[0, 1], []]
+    assert nodes[1].shutting_down
+
+
+def test_the_group_of_a_dead_worker_goes_to_another() -> None:
+    nodes = [Node("gw0"), Node("gw1")]
+    made = scheduling(*nodes)
+    in_group(made, nodes, ["a:0", "a:1", "a:2", "b:0", "b:1"])
+    made.started("a:0")
+    assert made.remove_node(nodes[0]) == "a:0"
+    finish(made, nodes[1], 3)
+    finish(made, nodes[1], 4)
+    assert sorted(nodes[1].sent) == [1, 2, 3, 4]

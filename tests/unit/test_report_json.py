@@ -36,6 +36,7 @@ def plain_report() -> RunReport:
         table=report.table[:9],
         findings=report.findings[:5],
         results=report.results[:5],
+        support=report.support[:3],
         verdict_reasons=("\x1b[31m \u202e | é",),
         not_looked_at=(),
     )

@@ -40,6 +40,7 @@ def test_verdict_comes_first_and_all_sections_follow_in_order() -> None:
         "## Unknown (1)",
         "## Warnings (1)",
         "## Checks",
+        "## attention, by provider",
         "## Not run",
         "## Not looked at",
     ]
@@ -57,7 +58,9 @@ def test_every_verdict_is_told_in_words(verdict: RunVerdict, sign: str) -> None:
 
 
 def test_run_without_checks_and_findings_says_so() -> None:
-    report = replace(sample_report(), results=(), findings=(), table=(), not_looked_at=(), verdict_reasons=())
+    report = replace(
+        sample_report(), results=(), findings=(), table=(), support=(), not_looked_at=(), verdict_reasons=()
+    )
     text = render_markdown(report)
     assert headings(text) == ["# ❌ trtcheck: rejected", "## Checks"]
     assert "No check was planned." in text
@@ -88,7 +91,7 @@ def test_compatible_findings_are_folded_away_with_their_source() -> None:
 
 def test_not_run_is_counted_by_reason_beside_passed() -> None:
     text = render_markdown(sample_report())
-    assert "| `attention` | 2 | 1 | 2 | 11 |" in text
+    assert "| `attention` | 2 | 1 | 2 | 12 |" in text
     for reason in Reason:
         assert re.search(rf"^\| `{reason.value}` \| [^|]+ \| \d+ \| `TRC-", text, re.MULTILINE)
 
@@ -101,7 +104,7 @@ def test_absent_components_share_a_line_unless_something_misses_them() -> None:
 
 def test_failed_check_without_a_finding_is_listed_and_no_other() -> None:
     text = render_markdown(sample_report())
-    assert "- `TRC-ATT-002-fp8_e4m3` failed: largest difference 0.5, tolerated 0.02" in text
+    assert "- `TRC-ATT-002-fp8_e4m3` failed: largest element no number, allowed 0.02; worst at row 3" in text
     assert "- `TRC-ATT-003-crash` broke off: the worker died: SIGSEGV" in text
     assert "- `TRC-DRV-001-torch` failed" not in text
 
@@ -117,7 +120,7 @@ def test_every_row_of_a_table_has_the_cells_of_its_header() -> None:
     hostile = tuple(StackRow(key, HOSTILE, f"a\\|{HOSTILE}\\", HOSTILE, "unknown") for key in ("nccl", HOSTILE))
     lines = outside_fences(render_markdown(replace(sample_report(), table=hostile)))
     tables = [list(block) for is_row, block in groupby(lines, lambda line: line.startswith("|")) if is_row]
-    assert [len(table) for table in tables] == [4, 3, 5, 13]
+    assert [len(table) for table in tables] == [4, 3, 5, 6, 14]
     for table in tables:
         assert len({line.count("|") for line in table}) == 1
 

@@ -400,4 +400,5 @@ def test_every_rule_answers_only_checks_of_the_catalogue_and_every_check_is_aske
     import pytest_trtcheck.verdict.families as families
 
     source = "".join(path.read_text() for path in Path(families.__path__[0]).glob("*.py"))
-    assert [check for check in CATALOGUE if check not in source] == []
+    about_stacks = [key for key, check in CATALOGUE.items() if check.family != "attention"]
+    assert [check for check in about_stacks if check not in source] == []

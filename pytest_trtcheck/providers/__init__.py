@@ -1,0 +1,9 @@
+"""What a site implements to have its own implementation judged: cases, the place they run in, the way to refuse.
+
+Pure data, without torch: pytest's controlling process plans with it.
+"""
+
+from pytest_trtcheck.providers.attention import AttentionCase, AttentionProvider
+from pytest_trtcheck.providers.base import Refused, Where
+
+__all__ = ["AttentionCase", "AttentionProvider", "Refused", "Where"]
