@@ -2,6 +2,7 @@
 PYTHON ?= python3
 CHECK_VENV := .venv-check
 TEST_VENV := .venv-test
+TORCH_VENV := .venv-torch
 # The tested torch; see docs/design.md, "What CI installs".
 TORCH := torch==2.13.0
 NEEDS_PYTHON := import sys; sys.exit("Python 3.10 or newer is needed: make PYTHON=..." if sys.version_info < (3, 10) else 0)
@@ -9,7 +10,7 @@ PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 # By file: tests that share a venv stay on one worker. (--dist loadgroup groups nothing with pytest 9.2 and xdist 3.8.)
 WORKERS ?= -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: check test lint matrix golden hooks clean
+.PHONY: check test test-torch lint matrix golden hooks clean
 
 # Away from this checkout's ini file and conftest, which are for the tests of the tool. Ends with 0 only for an accepted run; make shows the tool's own exit status as "Error N".
 check: $(CHECK_VENV)/.ready
@@ -20,6 +21,11 @@ test: lint
 	$(TEST_VENV)/bin/python -m coverage run -m pytest $(WORKERS) $(ARGS)
 	$(TEST_VENV)/bin/python -m coverage combine --quiet
 	$(TEST_VENV)/bin/python -m coverage report --include='pytest_trtcheck/probe/*,pytest_trtcheck/verdict/*'
+	$(MAKE) --no-print-directory test-torch
+
+# What runs kernels, in a venv with torch: in the other one, runs of the tool would find it and judge it too.
+test-torch: $(TORCH_VENV)/.ready
+	OMP_NUM_THREADS=1 $(TORCH_VENV)/bin/python -m pytest $(WORKERS) $(ARGS) -m torch
 
 lint: $(TEST_VENV)/.ready
 	$(TEST_VENV)/bin/ruff check .
@@ -50,5 +56,11 @@ $(TEST_VENV)/.ready: pyproject.toml
 	$(TEST_VENV)/bin/python $(PIP_INSTALL) -e '.[dev]'
 	touch $@
 
+$(TORCH_VENV)/.ready: pyproject.toml
+	@$(PYTHON) -c '$(NEEDS_PYTHON)'
+	$(PYTHON) -m venv $(TORCH_VENV)
+	$(TORCH_VENV)/bin/python $(PIP_INSTALL) -e '.[dev]' $(TORCH)
+	touch $@
+
 clean:
-	rm -rf $(CHECK_VENV) $(TEST_VENV) .real-stacks build dist *.egg-info
+	rm -rf $(CHECK_VENV) $(TEST_VENV) $(TORCH_VENV) .real-stacks build dist *.egg-info

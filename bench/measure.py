@@ -93,6 +93,15 @@ def table(timings: Mapping[str, Timing]) -> str:
     )
 
 
+def columns(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return rows under a header, as wide as their widest cells."""
+    lines = [header, *rows]
+    widths = [max(len(line[at]) for line in lines) for at in range(len(header))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+    )
+
+
 def machine() -> str:
     """Return what the figures were taken on, in a few words."""
     return f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the start"

@@ -1,0 +1,107 @@
+"""One provider, one case: run it as a site would, and say what became of the answer."""
+
+from __future__ import annotations
+
+import copy
+import traceback
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from pytest_trtcheck._suites.attention.inputs import AttentionInputs
+from pytest_trtcheck._suites.attention.reference import Reference
+from pytest_trtcheck.model.report import Comparison
+from pytest_trtcheck.providers import AttentionCase, AttentionProvider, Refused
+
+PASSED = "passed"
+FAILED = "failed"
+REFUSED = "refused"
+
+_MOST_WORDS = 400
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What became of one case on one provider."""
+
+    state: str
+    """``passed``, ``failed`` or ``refused``."""
+    message: str
+    """One line: the comparison, what was wrong with the answer, or the words of the exception."""
+    text: str = ""
+    """Traceback of what the provider raised; empty when it returned."""
+    comparison: Comparison | None = None
+    """None where there was no answer to compare."""
+    spoiled: bool = False
+    """True when the inputs may have changed: nobody else may be given them, nor the reference made from them."""
+
+
+def judge(case: AttentionCase, provider: AttentionProvider, inputs: AttentionInputs, reference: Reference) -> Judgement:
+    """Run a provider once and hold its answer against the reference.
+
+    The reference must have been made before: a provider may change the inputs, which is a failure of its own.
+    """
+    inputs.remember()
+    inputs.poison()
+    # Tensors are shared, attributes are not; the values in fp64 are not a provider's business.
+    handed = copy.copy(inputs)
+    handed.sequences = ()
+    try:
+        with torch.no_grad():
+            answer: Any = provider.run(case, handed)
+            _synchronize(inputs.q.device)
+    except (Refused, NotImplementedError) as refusal:
+        return _with_inputs(inputs, Judgement(REFUSED, _words(refusal)))
+    except Exception as error:  # noqa: BLE001 - whatever a kernel raises is its result
+        message = f"{type(error).__name__}: {_words(error)}"
+        return _with_inputs(inputs, Judgement(FAILED, message, text=traceback.format_exc()))
+    wrong = _wrong_form(answer, inputs.q)
+    if wrong:
+        return _with_inputs(inputs, Judgement(FAILED, wrong))
+    comparison = reference.judge(case, answer.detach())
+    state = PASSED if comparison.is_within else FAILED
+    return _with_inputs(inputs, Judgement(state, comparison.describe(), comparison=comparison))
+
+
+def _synchronize(device: torch.device) -> None:
+    """Wait for kernels, so that what they do wrong is seen here and not in the next case."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _wrong_form(answer: Any, q: torch.Tensor) -> str:
+    """Return what makes an answer unfit for comparison, in words; empty for none."""
+    if not isinstance(answer, torch.Tensor):
+        return f"the provider returned no tensor: expected torch.Tensor, found {type(answer).__name__}"
+    aspects = (
+        ("shape", tuple(q.shape), tuple(answer.shape)),
+        ("dtype", q.dtype, answer.dtype),
+        ("device", q.device, answer.device),
+        ("memory layout", torch.strided, answer.layout),
+    )
+    for aspect, expected, found in aspects:
+        if found != expected:
+            return f"the provider's answer has the wrong {aspect}: expected {expected}, found {found}"
+    return ""
+
+
+def _with_inputs(inputs: AttentionInputs, judgement: Judgement) -> Judgement:
+    """Return the judgement, or a failure when the provider changed its inputs."""
+    try:
+        changed = inputs.changed()
+    except RuntimeError:
+        # A kernel that reads where it must not leaves a device on which nothing runs any more.
+        return replace(judgement, spoiled=True)
+    if not changed:
+        return judgement
+    message = f"the provider changed its inputs, which others read too: expected none, found {', '.join(changed)}"
+    if judgement.state != PASSED:
+        message = f"{judgement.message}; {message}"
+    return replace(judgement, state=FAILED, message=message, spoiled=True)
+
+
+def _words(error: Exception) -> str:
+    """Return the first line of what an exception says, or that it says nothing."""
+    lines = str(error).strip().splitlines()
+    return lines[0][:_MOST_WORDS] if lines else "no words"

@@ -1,0 +1,118 @@
+"""Which cases run on which providers here, and what that leaves out."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pytest_trtcheck._suites.attention.cases import cases, left_out
+from pytest_trtcheck._suites.support.registry import BrokenHook, find_providers
+from pytest_trtcheck.model.report import Unsupported
+from pytest_trtcheck.providers.attention import compilation_of, component_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import pytest
+
+    from pytest_trtcheck.model.level import Level
+    from pytest_trtcheck.providers import AttentionCase, AttentionProvider, Where
+    from pytest_trtcheck.session.run import Run
+
+HOOK = "pytest_trtcheck_attention_providers"
+SUITE = "attention"
+
+CHECK_OF_PHASE = {"context": "TRC-ATT-001", "generation": "TRC-ATT-002", "chunked": "TRC-ATT-003"}
+BROKEN_HOOK_CHECK = "TRC-ATT-005"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to run."""
+
+    pairs: tuple[tuple[AttentionCase, AttentionProvider], ...]
+    """Case by case, so that providers share a reference."""
+    beyond: Mapping[tuple[str, str], str]
+    """Pairs of provider and case, by name, that would have to be compiled first and for which the level has no time;
+    and why, in words."""
+    broken: tuple[BrokenHook, ...]
+    unsupported: tuple[Unsupported, ...]
+    left_out: tuple[str, ...]
+
+
+def features_of(case: AttentionCase) -> tuple[str, ...]:
+    """Return what a case asks of a provider, sorted: the columns of the report's table."""
+    return tuple(sorted({*case.features, case.dtype, f"d{case.head_size}"}))
+
+
+def make_plan(config: pytest.Config, run: Run) -> Plan:
+    """Ask every provider about every case of the level."""
+    chosen = cases(run.settings.level)
+    where = run.where
+    found = find_providers(config, HOOK)
+    broken = list(found.broken)
+    able: dict[str, frozenset[AttentionCase]] = {}
+    unsupported: list[Unsupported] = []
+    beyond: dict[tuple[str, str], str] = {}
+    for provider in found.usable:
+        component = component_of(provider)
+        if component and component not in where.versions:
+            continue
+        try:
+            refusals = {case: provider.why_not(case, where) for case in chosen}
+            within = [case for case, words in refusals.items() if not words]
+            beyond |= _beyond_compile_time(provider, within, where, run.settings.level)
+        except Exception as error:  # noqa: BLE001 - a provider that cannot even answer costs itself only
+            broken.append(BrokenHook(provider.name, f"why_not raised {type(error).__name__}: {error}"))
+            continue
+        able[provider.name] = frozenset(within)
+        unsupported += _unsupported(provider.name, refusals)
+    pairs = tuple(
+        (case, provider) for case in chosen for provider in found.usable if case in able.get(provider.name, ())
+    )
+    return Plan(pairs, beyond, tuple(broken), tuple(unsupported), (left_out(run.settings.level),))
+
+
+def _beyond_compile_time(
+    provider: AttentionProvider, within: Sequence[AttentionCase], where: Where, level: Level
+) -> dict[tuple[str, str], str]:
+    """Return the cases whose kernels there is no time to compile: what serves most cases is compiled first."""
+    compilations = {case: compilation_of(provider, case, where) for case in within}
+    served = Counter(found for found in compilations.values() if found)
+    left = float(level.compile_seconds)
+    chosen: set[tuple[str, float]] = set()
+    for found, _ in served.most_common():
+        if found[1] <= left:
+            chosen.add(found)
+            left -= found[1]
+    return {
+        (
+            provider.name,
+            case.name,
+        ): f"compiling {found[0]} takes about {found[1]:.0f} s, more than level {level.value} has"
+        for case, found in compilations.items()
+        if found and found not in chosen
+    }
+
+
+def _unsupported(provider: str, refusals: dict[AttentionCase, str]) -> list[Unsupported]:
+    """Return an entry for each reason, with the features that no case within reach has."""
+    within = {feature for case, words in refusals.items() if not words for feature in features_of(case)}
+    features: dict[str, Counter[str]] = defaultdict(Counter)
+    cases_of: Counter[str] = Counter()
+    for case, words in refusals.items():
+        if words:
+            cases_of[words] += 1
+            features[words].update(set(features_of(case)) - within)
+    # A feature goes with the reason that is given for it most often.
+    best = {
+        feature: max(features, key=lambda words: features[words][feature])
+        for feature in {feature for counter in features.values() for feature in counter}
+    }
+    return [
+        Unsupported(
+            SUITE, provider, words, tuple(sorted(name for name, reason in best.items() if reason == words)), count
+        )
+        for words, count in cases_of.items()
+    ]

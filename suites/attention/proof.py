@@ -1,0 +1,173 @@
+"""The proof of this suite: broken kernels must be caught, sound variants must not, beside what upstream's grid sees."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from pytest_trtcheck._suites.attention.broken import BROKEN
+from pytest_trtcheck._suites.attention.cases import cases
+from pytest_trtcheck._suites.attention.judge import FAILED
+from pytest_trtcheck._suites.attention.sound import SOUND
+from pytest_trtcheck._suites.attention.upstream import GRID, GridCase, grid_outcome, make_grid_inputs
+from pytest_trtcheck._suites.attention.workbench import Workbench
+from pytest_trtcheck._suites.support.proof import Subject, Tally, Trial, run_through
+from pytest_trtcheck.model.level import Level
+from pytest_trtcheck.providers import AttentionCase, AttentionProvider, Where
+from pytest_trtcheck.report.columns import GAP, Column, fit
+
+_UNLIMITED = 10_000
+"""Width of a table that nobody shortens."""
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What became of broken kernels and of sound variants."""
+
+    broken: tuple[Tally, ...]
+    sound: tuple[Tally, ...]
+    grid: dict[str, Tally]
+    """Broken kernels on upstream's grid, by name."""
+    grid_cases: tuple[GridCase, ...]
+    cases: int
+    seeds: range
+
+    @property
+    def escaped(self) -> list[str]:
+        """Names of broken kernels that no case flagged."""
+        return [tally.provider for tally in self.broken if not tally.flagged]
+
+    @property
+    def alarms(self) -> list[str]:
+        """Names of sound variants that some case flagged."""
+        return [tally.provider for tally in self.sound if tally.flagged]
+
+    @property
+    def holds(self) -> bool:
+        """True when every mistake was seen and nothing else was, and something was run at all."""
+        return bool(self.broken and self.sound and self.cases) and not self.escaped and not self.alarms
+
+    def lines(self) -> Iterator[str]:
+        """Yield both tables and what they come to."""
+        yield from _table(
+            ("broken kernel", "mistake", "cases that fail", "upstream's grid", "first caught in"),
+            map(self._row, self.broken),
+        )
+        yield ""
+        yield from _table(
+            ("sound variant", "what it does", "runs", "false alarms", "largest error / allowed", "in"),
+            map(_sound_row, self.sound),
+        )
+        yield ""
+        yield from self._summary()
+
+    def _row(self, tally: Tally) -> tuple[str, ...]:
+        upstream = self.grid[tally.provider]
+        caught = "cannot show" if not upstream.ran else "caught" if upstream.flagged else "missed"
+        count = f"{tally.flagged} of {tally.ran}"
+        return tally.provider, tally.about, count, caught, tally.first or "ESCAPED"
+
+    def _summary(self) -> Iterator[str]:
+        caught = len(self.broken) - len(self.escaped)
+        there = [tally for tally in self.grid.values() if tally.ran]
+        seen = sum(bool(tally.flagged) for tally in there)
+        count, first = len(self.broken), self.seeds[0]
+        yield f"this suite: {caught} of {count} broken kernels caught, {self.cases} cases, seed {first}"
+        yield (
+            f"upstream's criterion: {seen} of the {len(there)} that can show in its grid, {len(self.grid_cases)} of "
+            f"its {len(GRID)} cases run here ({_shapes(self.grid_cases)})"
+        )
+        runs = sum(tally.ran for tally in self.sound)
+        alarms = sum(tally.flagged for tally in self.sound)
+        yield (
+            f"sound variants: {alarms} false alarms in {runs} runs of {len(self.sound)} variants, "
+            f"seeds {self.seeds[0]} to {self.seeds[-1]}"
+        )
+        wrong = [f"escaped: {', '.join(self.escaped)}"] if self.escaped else []
+        wrong += [f"{tally.provider} flagged in {tally.first}: {tally.words}" for tally in self.sound if tally.flagged]
+        yield "the proof holds" if self.holds else f"THE PROOF DOES NOT HOLD; {'; '.join(wrong)}"
+
+
+def prove(
+    level: Level,
+    seeds: range,
+    device: str,
+    broken: Sequence[AttentionProvider] | None = None,
+    sound: Sequence[AttentionProvider] | None = None,
+    enough: int | None = None,
+) -> Proof:
+    """Run broken kernels with the first seed and sound variants with all, and broken kernels through upstream's grid.
+
+    A broken kernel that was caught ``enough`` times is not run any more.
+    """
+    broken = [kernel() for kernel in BROKEN] if broken is None else broken
+    sound = [variant() for variant in SOUND] if sound is None else sound
+    subject, tallies = _suite(device), dict[str, Tally]()
+    for seed in seeds:
+        run_through(subject, [*broken, *sound] if seed == seeds[0] else sound, cases(level), seed, tallies, enough)
+    grid_cases = tuple(case for case in GRID if device != "cpu" or _is_small(case))
+    grid: dict[str, Tally] = {}
+    run_through(_grid(device), broken, grid_cases, seeds[0], grid, enough=1)
+    of_broken, of_sound = (tuple(tallies[provider.name] for provider in providers) for providers in (broken, sound))
+    return Proof(of_broken, of_sound, grid, grid_cases, len(cases(level)), seeds)
+
+
+def _suite(device: str) -> Subject[AttentionCase, AttentionProvider]:
+    """Return this suite as what is to be proven."""
+    bench, where = Workbench(), Where(device)
+
+    def lay_out(case: AttentionCase, seed: int) -> Callable[[AttentionProvider], Trial]:
+        bench.lay_out(case, seed, device)
+        return trial_of
+
+    def trial_of(provider: AttentionProvider) -> Trial:
+        judgement = bench.judge(provider)
+        compared = judgement.comparison
+        ratio = compared.error / compared.allowed if compared and compared.error is not None else None
+        return Trial(judgement.state == FAILED, judgement.message, ratio)
+
+    return Subject(lambda case: case.name, lambda provider, case: not provider.why_not(case, where), lay_out)
+
+
+def _grid(device: str) -> Subject[GridCase, AttentionProvider]:
+    """Return upstream's grid and criterion as what is to be proven."""
+    where = Where(device)
+
+    def lay_out(case: GridCase, seed: int) -> Callable[[AttentionProvider], Trial]:
+        inputs, expected = make_grid_inputs(case, device, seed * len(GRID) + GRID.index(case))
+
+        def trial_of(provider: AttentionProvider) -> Trial:
+            try:
+                outcome = grid_outcome(case, provider, inputs, expected)
+            except Exception as error:  # noqa: BLE001 - an exception fails upstream's test as well
+                return Trial(True, f"{type(error).__name__}: {error}")
+            return Trial(not outcome.passed, outcome.describe())
+
+        return trial_of
+
+    return Subject(lambda case: case.name, lambda provider, case: not provider.why_not(case.attention, where), lay_out)
+
+
+def _is_small(case: GridCase) -> bool:
+    """Choose cases that a CPU does in milliseconds: every dtype, both batches, two lengths, all FMHA modes."""
+    return case.dtype == "fp32" or (case.head_size == 32 and case.length <= 256 and case.batch * case.length <= 512)
+
+
+def _shapes(grid_cases: Sequence[GridCase]) -> str:
+    """Return what shapes were run, in words."""
+    if len(grid_cases) == len(GRID):
+        return "all"
+    shapes = dict.fromkeys(
+        f"{case.batch} x {case.length} x {case.heads} x {case.head_size} {case.dtype}" for case in grid_cases
+    )
+    return ", ".join(shapes)
+
+
+def _sound_row(tally: Tally) -> tuple[str, ...]:
+    return tally.provider, tally.about, str(tally.ran), str(tally.flagged), f"{tally.largest:.2f}", tally.largest_in
+
+
+def _table(titles: Sequence[str], rows: Iterator[tuple[str, ...]]) -> Iterator[str]:
+    columns = [Column(title, len(title)) for title in titles]
+    for line in fit(columns, list(rows), _UNLIMITED):
+        yield GAP.join(line).rstrip()

@@ -1,0 +1,168 @@
+"""``pytest --trtcheck`` with providers of a site's own: each that misbehaves costs one result, the rest goes on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.torch
+
+CASE = "context-full-dense-8x8-d64-fp16-1"
+"""The smallest case of level quick."""
+
+PLUGIN = """
+import os, signal, time
+from pytest_trtcheck.providers import Refused
+
+class Base:
+    def why_not(self, case, where):
+        return ""
+
+def sound(case, inputs):
+    from pytest_trtcheck._suites.attention.providers.eager import Eager
+    return Eager().run(case, inputs)
+
+def provider(called, run, **more):
+    return type(called, (Base,), {"name": called, "run": lambda self, case, inputs: run(case, inputs), **more})()
+
+def shape(case, inputs):
+    return sound(case, inputs)[..., :-1]
+
+def dtype(case, inputs):
+    return sound(case, inputs).float()
+
+def changes(case, inputs):
+    out = sound(case, inputs)
+    inputs.q.mul_(2)
+    return out
+
+def raises(case, inputs):
+    raise RuntimeError("the kernel said no\\nand more")
+
+def refuses(case, inputs):
+    raise Refused("no kernel for this head size")
+
+def hangs(case, inputs):
+    time.sleep(600)
+
+def crashes(case, inputs):
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+def why_not_raises(self, case, where):
+    raise KeyError("whatever")
+
+def pytest_trtcheck_attention_providers(config):
+    return [
+        provider("aa_sound", sound), provider("bad_shape", shape), provider("bad_dtype", dtype),
+        provider("bad_changes", changes), provider("bad_raises", raises), provider("refuses", refuses),
+        provider("bad_hangs", hangs), provider("bad_crashes", crashes), provider("torch_eager", sound),
+        provider("mute", sound, why_not=why_not_raises), provider("zz_sound", sound), "no provider at all",
+    ]
+"""
+RAISING = "def pytest_trtcheck_attention_providers(config):\n    import a_module_that_is_not_there\n"
+LEAVING = "def pytest_trtcheck_attention_providers():\n    raise SystemExit(3)\n"
+
+
+def run(pytester: pytest.Pytester, *args: str) -> tuple[pytest.RunResult, dict[str, Any]]:
+    result = pytester.runpytest_subprocess("--trtcheck", "-p", "no:cacheprovider", "-p", "no:randomly", *args)
+    report: dict[str, Any] = json.loads(Path(pytester.path, "trtcheck-report", "report.json").read_text())
+    return result, report
+
+
+def attention(report: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {entry["name"]: entry for entry in report["results"] if entry["suite"] == "attention"}
+
+
+def test_each_misbehaving_provider_costs_one_result_and_the_rest_is_unaffected(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest(PLUGIN)
+    pytester.makepyfile(raising=RAISING, leaving=LEAVING)
+    args = ["-p", "raising", "-p", "leaving", "-k", f"{CASE} or test_hook", "--trtcheck-deadline", "20"]
+    result, report = run(pytester, *args)
+    found = {name: (entry["outcome"], entry["message"]) for name, entry in attention(report).items()}
+    of_case = {
+        name.removeprefix("TRC-ATT-001-").removesuffix(f"-{CASE}"): told
+        for name, told in found.items()
+        if name.endswith(f"-{CASE}")
+    }
+    assert {name for name, (outcome, _) in of_case.items() if outcome == "passed"} >= {
+        "aa_sound", "torch_eager", "torch_math", "zz_sound",
+    }  # fmt: skip
+    assert of_case["bad_shape"] == (
+        "failed",
+        "the provider's answer has the wrong shape: expected (1, 1, 8, 64), found (1, 1, 8, 63)",
+    )
+    assert of_case["bad_dtype"][1].endswith("expected torch.float16, found torch.float32")
+    assert of_case["bad_changes"][0] == "failed"
+    assert "found q" in of_case["bad_changes"][1]
+    assert of_case["bad_raises"] == ("failed", "RuntimeError: the kernel said no")
+    assert of_case["refuses"] == ("not_run", "no kernel for this head size")
+    assert of_case["bad_hangs"][0] == "error"
+    assert of_case["bad_hangs"][1].startswith("hang: still running at its deadline of 20 s")
+    assert of_case["bad_crashes"][0] == "error"
+    assert of_case["bad_crashes"][1].startswith("crash: SIGSEGV")
+    hooks = {
+        message for name, (outcome, message) in found.items() if name.startswith("TRC-ATT-005") and outcome == "failed"
+    }
+    assert hooks == {
+        "ModuleNotFoundError: No module named 'a_module_that_is_not_there'",
+        "SystemExit: 3",
+        "provider torch_eager is there already",
+        "expected a provider with a name that is an identifier, found None of str",
+        "why_not raised KeyError: 'whatever'",
+    }
+    assert report["verdict"] == "rejected"
+    assert result.ret == 1
+
+
+def test_the_same_seed_gives_the_same_errors_and_is_told(pytester: pytest.Pytester) -> None:
+    args = ["-k", f"{CASE} and not flash", "--trtcheck-seed", "77"]
+    reports = [run(pytester, *args)[1] for _ in range(2)]
+    errors = [{name: entry["comparison"] for name, entry in attention(report).items()} for report in reports]
+    assert any(errors[0].values())
+    assert errors[0] == errors[1]
+    assert [report["seed"] for report in reports] == [77, 77]
+
+
+def test_without_a_seed_every_run_draws_anew(pytester: pytest.Pytester) -> None:
+    args = ["-k", f"torch_eager and {CASE}"]
+    first, second = (run(pytester, *args)[1] for _ in range(2))
+    assert first["seed"] != second["seed"]
+
+
+def test_the_report_tells_what_was_left_out_and_what_each_provider_can(pytester: pytest.Pytester) -> None:
+    result, report = run(pytester, "-k", f"{CASE} or stack")
+    cells = {(cell["provider"], cell["feature"]): cell for cell in report["support"]}
+    assert cells["torch_eager", "dense"]["state"] == "works"
+    assert cells["torch_flash", "soft_cap"]["state"] == "not supported here"
+    assert cells["torch_flash", "soft_cap"]["words"]
+    assert any(line.startswith("attention: ") and "combinations" in line for line in report["not_looked_at"])
+    result.stdout.fnmatch_lines(["*attention, by provider*"])
+
+
+@pytest.mark.parametrize("text", ["-1", "1.5", "x", "99999999999"])
+def test_a_seed_that_is_none_is_refused(pytester: pytest.Pytester, text: str) -> None:
+    result = pytester.runpytest_subprocess("--trtcheck", f"--trtcheck-seed={text}")
+    assert result.ret == 4
+    result.stderr.fnmatch_lines(["*--trtcheck-seed: expected a whole number from 0 to 2147483647*"])
+
+
+def test_at_level_static_no_kernel_is_planned(pytester: pytest.Pytester) -> None:
+    _, report = run(pytester, "--trtcheck-level", "static")
+    assert attention(report) == {}
+    assert report["seed"] is None
+
+
+def test_a_torch_that_does_not_import_is_told_once(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = pytester.mkdir("shadow")
+    (folder / "torch").mkdir()
+    (folder / "torch" / "__init__.py").write_text("raise ImportError('libcudnn.so.9: cannot open shared object file')")
+    monkeypatch.setenv("PYTHONPATH", str(folder))
+    _, report = run(pytester, "-k", f"{CASE} or stack")
+    found = attention(report)
+    chosen = [entry for entry in found.values() if entry["reason"] != "filtered"]
+    assert {entry["reason"] for entry in chosen} == {"missing_component"}
+    assert all("TRC-IMP-001-torch" in entry["message"] for entry in chosen)
+    assert report["verdict"] == "rejected"
