@@ -10,7 +10,7 @@ PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 # By file: tests that share a venv stay on one worker. (--dist loadgroup groups nothing with pytest 9.2 and xdist 3.8.)
 WORKERS ?= -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: check test test-torch lint matrix golden hooks clean
+.PHONY: check test test-torch wheels lint matrix golden hooks clean
 
 # Away from this checkout's ini file and conftest, which are for the tests of the tool. Ends with 0 only for an accepted run; make shows the tool's own exit status as "Error N".
 check: $(CHECK_VENV)/.ready
@@ -40,6 +40,13 @@ matrix: $(TEST_VENV)/.ready
 
 golden: $(TEST_VENV)/.ready
 	$(TEST_VENV)/bin/python -m pytest tests/golden tests/docs --rewrite-golden
+
+# What bench/gpu_host.sh needs on a host without network, for its Python 3.12.
+wheels:
+	rm -rf .whl && mkdir .whl
+	$(PYTHON) -m pip download --quiet --no-deps --only-binary=:all: --python-version 3.12 --dest .whl \
+	  --platform manylinux2014_x86_64 --platform manylinux1_x86_64 --platform any junitparser parameterized pyelftools py-spy
+	$(PYTHON) -m pip wheel --quiet --no-deps --wheel-dir .whl .
 
 hooks: $(TEST_VENV)/.ready
 	$(TEST_VENV)/bin/pre-commit install

@@ -17,15 +17,17 @@ import torch
 
 from bench.measure import columns, machine
 from pytest_trtcheck._suites.attention.cases import cases
+from pytest_trtcheck._suites.attention.plan import beyond_compile_time
 from pytest_trtcheck._suites.attention.providers import pytest_trtcheck_attention_providers
 from pytest_trtcheck._suites.attention.upstream import GRID, SECONDS_UPSTREAM, run_grid_case
 from pytest_trtcheck._suites.attention.workbench import Workbench
 from pytest_trtcheck.model.level import Level
 from pytest_trtcheck.probe.host import probe_host
 from pytest_trtcheck.providers import AttentionProvider, Where
-from pytest_trtcheck.providers.attention import component_of
+from pytest_trtcheck.providers.attention import compilation_of, component_of
 
 SEED = 1
+LONGEST_COMPILATION = 2.0
 
 
 def main() -> None:
@@ -41,9 +43,10 @@ def main() -> None:
         for provider in pytest_trtcheck_attention_providers()
         if not component_of(provider) or component_of(provider) in where.versions
     ]
-    print(f"\nlevel {levels[0].value}, in one process, provider and judgement without the reference:")
-    _by_provider(providers, where, levels[0])
-    print(f"\nmemory: {_memory(where.device)}")
+    for level in levels:
+        print(f"\nlevel {level.value}, in one process, provider and judgement without the reference:")
+        _by_provider(providers, where, level)
+        print(f"memory: {_memory(where.device)}")
     print(f"\nupstream's grid, {len(GRID)} cases; upstream itself takes {SECONDS_UPSTREAM:.0f} s, most of it building:")
     _grid(providers, where)
 
@@ -75,13 +78,19 @@ def _by_provider(providers: list[AttentionProvider], where: Where, level: Level)
     states: dict[str, list[str]] = defaultdict(list)
     reference: list[float] = []
     bench = Workbench()
+    able = {
+        provider.name: [case for case in cases(level) if not provider.why_not(case, where)] for provider in providers
+    }
+    beyond = {
+        pair for provider in providers for pair in beyond_compile_time(provider, able[provider.name], where, level)
+    }
     for case in cases(level):
         start = time.perf_counter()
         bench.lay_out(case, SEED, where.device)
         _synchronize(where)
         reference.append(time.perf_counter() - start)
         for provider in providers:
-            if provider.why_not(case, where):
+            if case not in able[provider.name] or (provider.name, case.name) in beyond:
                 continue
             for turn in range(2):
                 start = time.perf_counter()
@@ -115,6 +124,10 @@ def _grid(providers: list[AttentionProvider], where: Where) -> None:
     rows = []
     for provider in providers:
         able = [case for case in GRID if not provider.why_not(case.attention, where)]
+        compilation = compilation_of(provider, GRID[-1].attention, where)
+        if not able or (compilation and compilation[1] > LONGEST_COMPILATION):
+            rows.append((provider.name, str(len(able)), "", "", "left out: compiles" if able else ""))
+            continue
         start = time.perf_counter()
         try:
             outcomes = [run_grid_case(case, provider, where.device, SEED) for case in able]

@@ -32,7 +32,7 @@ class Level(str, Enum):
     @property
     def compile_seconds(self) -> int:
         """Time that one provider's library may spend compiling kernels, about."""
-        return {Level.STATIC: 0, Level.QUICK: 0, Level.STANDARD: 25, Level.FULL: 600}[self]
+        return {Level.STATIC: 0, Level.QUICK: 4, Level.STANDARD: 15, Level.FULL: 600}[self]
 
     @property
     def import_deadline_seconds(self) -> int:

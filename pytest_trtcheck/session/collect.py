@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 SUITES_PACKAGE = "pytest_trtcheck._suites"
 
+ROOT = "trtcheck"
+"""Node id of all that is bundled."""
+
 
 def suite_of(item: pytest.Item) -> str | None:
     """Return the name of the bundled suite that an item belongs to, None for the user's own tests."""
@@ -75,8 +78,12 @@ def without_foreign_fixtures(item: pytest.Item) -> None:
 
 
 def _is_ours(info: Any, name: str) -> bool:
+    """Say whether a fixture comes from a bundled suite: written there, or made by pytest for its setup functions."""
     definitions = info.name2fixturedefs.get(name, ())
-    return any(definition.func.__module__.startswith(SUITES_PACKAGE) for definition in definitions)
+    return any(
+        definition.func.__module__.startswith(SUITES_PACKAGE) or definition.baseid.startswith(f"{ROOT}/")
+        for definition in definitions
+    )
 
 
 class Suites(pytest.Collector):
@@ -93,7 +100,7 @@ class Suites(pytest.Collector):
                 suite = path.parent.name
                 if suite not in suites:
                     continue
-                module = SuiteModule.from_parent(self, path=path, nodeid=f"trtcheck/{suite}/{path.name}")
+                module = SuiteModule.from_parent(self, path=path, nodeid=f"{ROOT}/{suite}/{path.name}")
                 module.suite = suite
                 module.import_name = f"{SUITES_PACKAGE}.{suite}.{path.stem}"
                 yield module

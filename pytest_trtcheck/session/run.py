@@ -169,10 +169,10 @@ class Run:
 
     def plan(self, session: pytest.Session) -> list[pytest.Item]:
         """Collect the bundled suites and note every check in the plan."""
-        from pytest_trtcheck.session.collect import Suites, without_foreign_fixtures
+        from pytest_trtcheck.session.collect import ROOT, Suites, without_foreign_fixtures
         from pytest_trtcheck.session.outcome import planned_of
 
-        items = list(session.genitems(Suites.from_parent(session, name="trtcheck", nodeid="trtcheck")))
+        items = list(session.genitems(Suites.from_parent(session, name=ROOT, nodeid=ROOT)))
         # pytest makes one item for an empty list of parameters.
         items = [item for item in items if getattr(getattr(item, "callspec", None), "id", "") != "NOTSET"]
         for item in items:

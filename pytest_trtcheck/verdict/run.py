@@ -121,12 +121,22 @@ def _not_judged(results: Sequence[Result]) -> Iterable[str]:
     """Say what was planned and has no answer, whatever the profile names."""
     if all(result.outcome is Outcome.NOT_RUN for result in results):
         yield "nothing ran"
+    yield from _idle_suites(results)
     stopped = [result for result in results if result.reason is Reason.STOPPED]
     if stopped:
         yield f"{_count(len(stopped), 'planned check')} did not get a turn: {_names(stopped)}"
     skipped = [result for result in results if result.reason is Reason.SKIPPED and result.check_id]
     if skipped:
         yield f"{_count(len(skipped), 'planned check')} skipped from outside: {_names(skipped)}"
+
+
+def _idle_suites(results: Sequence[Result]) -> Iterable[str]:
+    """Name suites that were planned and of which nothing ran, unless the user's own selection left them out."""
+    for suite in dict.fromkeys(result.suite for result in results if result.check_id):
+        of_suite = [result for result in results if result.suite == suite and result.reason is not Reason.FILTERED]
+        if of_suite and all(result.outcome is Outcome.NOT_RUN for result in of_suite):
+            why = f"{of_suite[0].reason.value}: {of_suite[0].message}" if of_suite[0].reason else ""
+            yield f"nothing of suite {suite} ran ({why})"
 
 
 def _state_words(fact: Fact) -> str:

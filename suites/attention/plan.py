@@ -62,7 +62,7 @@ def make_plan(config: pytest.Config, run: Run) -> Plan:
         try:
             refusals = {case: provider.why_not(case, where) for case in chosen}
             within = [case for case, words in refusals.items() if not words]
-            beyond |= _beyond_compile_time(provider, within, where, run.settings.level)
+            beyond |= beyond_compile_time(provider, within, where, run.settings.level)
         except Exception as error:  # noqa: BLE001 - a provider that cannot even answer costs itself only
             broken.append(BrokenHook(provider.name, f"why_not raised {type(error).__name__}: {error}"))
             continue
@@ -74,7 +74,7 @@ def make_plan(config: pytest.Config, run: Run) -> Plan:
     return Plan(pairs, beyond, tuple(broken), tuple(unsupported), (left_out(run.settings.level),))
 
 
-def _beyond_compile_time(
+def beyond_compile_time(
     provider: AttentionProvider, within: Sequence[AttentionCase], where: Where, level: Level
 ) -> dict[tuple[str, str], str]:
     """Return the cases whose kernels there is no time to compile: what serves most cases is compiled first."""
@@ -90,7 +90,7 @@ def _beyond_compile_time(
         (
             provider.name,
             case.name,
-        ): f"compiling {found[0]} takes about {found[1]:.0f} s, more than level {level.value} has"
+        ): f"making {found[0]} takes about {found[1]:g} s, and level {level.value} has {level.compile_seconds} s"
         for case, found in compilations.items()
         if found and found not in chosen
     }

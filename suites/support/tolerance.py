@@ -11,10 +11,12 @@ square root of 2 of it, and what remains covers the spread of a root mean square
 Why the floor. Where the plain computation happens to be exact (one key carries all the weight) a sound kernel may still
 round its weights, its normalisation and its output once each: three roundings of half a unit in the last place. And
 its sums, which are kept in fp32, may be taken in any order: summing ``n`` terms costs about the square root of ``n``
-roundings of the sum of their magnitudes (Higham and Mary, SIAM J. Sci. Comput. 41(5), 2019), which matters in fp32 only.
+roundings of the sum of their magnitudes (Higham and Mary, SIAM J. Sci. Comput. 41(5), 2019), which matters in fp32
+only.
 
-One run of the plain computation is one sample of its error. Where few rows make a group it may be small by chance, so it
-is replaced by its expectation where that is larger: what rounding every intermediate number once does, to first order.
+One run of the plain computation is one sample of its error. Where few rows make a group it may be small by chance, so
+it is replaced by its expectation where that is larger: what rounding every intermediate number once does, to first
+order.
 
 Errors are measured in units of the row's scale, the mean over the channels of ``sum_j p_j |v_j|``: what a relative
 error of 1 in every product would make of this row. Two statistics are held against their bounds: the root mean square
@@ -78,7 +80,7 @@ class Bound:
 
     @classmethod
     def of(cls, plain_error: torch.Tensor, groups: torch.Tensor, tolerance: Tolerance, expectable: Expectable) -> Bound:
-        """Take the plain computation's error, ``[rows, channels]`` in units of the row's scale, and each row's group."""
+        """Take the plain computation's error, ``[rows, channels]`` in units of the row's scale, and rows' groups."""
         floor = tolerance.roundings * tolerance.unit_roundoff
         error = plain_error.nan_to_num(0.0)
         expected = expectable.intermediate.nan_to_num(0.0) * tolerance.unit_roundoff

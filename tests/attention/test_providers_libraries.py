@@ -289,6 +289,10 @@ def test_decoding_with_tensor_cores_is_flashinfers_prefill_which_hopper_has_of_i
     assert _compiled(DECODE, B200) != _compiled(grouped, B200)
     assert _compiled(grouped, B200) == _compiled(PREFILL, B200)
     assert _compiled(grouped) != _compiled(PREFILL)
+    # What has no kernel of its own there is shared again: keys of 8 bits, and ALiBi.
+    fp8 = _case("chunked", "causal", "paged", page_size=16, kv_dtype="fp8_e4m3")
+    assert _compiled(replace(grouped, kv_dtype="fp8_e4m3")) == _compiled(fp8)
+    assert _compiled(replace(grouped, alibi=True)) == _compiled(replace(PREFILL, alibi=True))
 
 
 def test_flashinfer_compiles_nothing_that_its_cache_brings() -> None:

@@ -31,8 +31,8 @@ MASK_BLOCK = 128
 """Queries in a block of the mask, as ``create_block_mask`` makes it."""
 MAIN_KERNEL = {"FORCE_USE_FLEX_ATTENTION": True}
 """Makes torch, 2.5 to 2.13, use the main kernel for few queries too."""
-COMPILE_SECONDS = 4.0
-"""To compile a variant: the mean of 39 on an H200 host, torch 2.11, is 3.1; the first takes twice as long, and fp32."""
+COMPILE_SECONDS = {"fp32": 15.0, "fp16": 7.0, "bf16": 7.0}
+"""To compile a variant, and again when lengths change: 3.8 to 8.3 on an H200 host, torch 2.11; 8.6 to 15.6 in fp32."""
 COMPILED_VARIANTS = 64
 """Variants that torch may compile of the one function: it would stop at 8, and go on without a fused kernel."""
 
@@ -83,7 +83,7 @@ class Flex:
             "alibi": case.alibi,
         }
         words = (kind, f"{case.heads}x{case.kv_heads}", f"d{case.head_size}", case.dtype)
-        return "-".join((*words, *(name for name, is_on in extras.items() if is_on))), COMPILE_SECONDS
+        return "-".join((*words, *(name for name, is_on in extras.items() if is_on))), COMPILE_SECONDS[case.dtype]
 
     def run(self, case: AttentionCase, inputs: Any) -> Tensor:
         """Return the answer; Refused with the compiler's words when it has no kernel for it."""

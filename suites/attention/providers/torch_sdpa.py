@@ -35,6 +35,10 @@ if TYPE_CHECKING:
 VECTOR = 16
 """fp32 numbers in the widest vector of a CPU. Against fewer keys flash on a CPU reduces a row one by one, and a NaN is
 lost: the answer is 0. Measured with torch 2.13, AVX-512 (16) and AVX2 (8); github.com/pytorch/pytorch issue 141128."""
+PLAN_SECONDS = 0.8
+"""What cuDNN needs to plan a graph it has not seen: the median of 42 on an H200 host, torch 2.11, cuDNN 9.19."""
+LOWER_RIGHT_SECONDS = 5.0
+"""What importing ``causal_lower_right`` takes, which brings torch._dynamo along: 4.3 there."""
 _NO_KERNEL = ("No available kernel", "No viable backend")
 """How SDPA says that the one kernel it may use does not do this (torch 2.3 to 2.13)."""
 _HEADING = re.compile(r"(?P<called>.+?)(?: attention)? kernel not used because", re.IGNORECASE)
@@ -61,6 +65,8 @@ class Kernel:
     """Takes fewer key and value heads than query heads."""
     jagged: bool = True
     """Takes jagged nested tensors."""
+    plans: bool = False
+    """Plans every graph before it runs it the first time."""
     loses_nan: bool = False
     """On a CPU, a NaN in a query gives 0 where there are few keys."""
 
@@ -97,6 +103,16 @@ class Sdpa:
             ),
             (on_gpu and masked and not kernel.masks_on_gpu, "takes no mask but the causal one"),
         ))  # fmt: skip
+
+    def compiles(self, case: AttentionCase, where: Where) -> tuple[str, float] | None:
+        """Return what has to be made ready on a GPU before the first run, and in how many seconds."""
+        if where.device != "cuda":
+            return None
+        if self.kernel.plans:
+            return f"cuDNN's plan of {case.name}", PLAN_SECONDS
+        if case.phase == "chunked" and not self.kernel.masks_on_gpu:
+            return "torch._dynamo, which causal_lower_right imports,", LOWER_RIGHT_SECONDS
+        return None
 
     def run(self, case: AttentionCase, inputs: Any) -> torch.Tensor:
         """Return the answer; Refused with torch's words when this kernel is not available for it."""
@@ -231,6 +247,6 @@ PROVIDERS = (
         "torch_mem_efficient",
         Kernel("EFFICIENT_ATTENTION", "memory efficient", ("cuda",), fp32_on_gpu=True, groups=False),
     ),
-    Sdpa("torch_cudnn", Kernel("CUDNN_ATTENTION", "cudnn", ("cuda",), since="2.5", capability="8.0")),
+    Sdpa("torch_cudnn", Kernel("CUDNN_ATTENTION", "cudnn", ("cuda",), since="2.5", capability="8.0", plans=True)),
 )
 """One provider for each kernel of SDPA."""
