@@ -78,10 +78,14 @@ class Comparison:
     def describe(self) -> str:
         """Return the measured and the allowed error and the worst element on one line."""
         where = ", ".join(f"{axis} {part}" for axis, part in zip(self.axes, self.index, strict=True))
-        found = "no number" if self.found is None else f"{self.found:.6g}"
+        found = "NaN or infinity" if self.found is None else f"{self.found:.6g}"
         expected = "NaN" if self.expected is None else f"{self.expected:.6g}"
-        error = "no number" if self.error is None else f"{self.error:.3g}"
-        return f"{self.statistic} {error}, allowed {self.allowed:.3g}; worst at {where}: {found}, expected {expected}"
+        if self.error is None:
+            return f"NaN or infinity in the wrong place, first at {where}: found {found}, expected {expected}"
+        return (
+            f"{self.statistic} {self.error:.3g}, allowed {self.allowed:.3g}; worst at {where}: "
+            f"found {found}, expected {expected}"
+        )
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 Pure data, without torch: pytest's controlling process plans with it.
 """
 
-from pytest_trtcheck.providers.attention import AttentionCase, AttentionProvider
+from pytest_trtcheck.providers.attention import AttentionCase, AttentionProvider, Inputs
 from pytest_trtcheck.providers.base import Refused, Where
 
-__all__ = ["AttentionCase", "AttentionProvider", "Refused", "Where"]
+__all__ = ["AttentionCase", "AttentionProvider", "Inputs", "Refused", "Where"]

@@ -55,14 +55,19 @@ class AttentionCase:
     soft_cap: float = 0.0
     """Scaled logits ``s`` become ``soft_cap * tanh(s / soft_cap)``; 0 for none."""
     alibi: bool = False
-    """Adds ``-slope[h] * (p - j)`` to the logits, after scaling; slopes as in the ALiBi paper."""
+    """Adds ``-slope[h] * |p - j|`` to the logits, after scaling; slopes as in the ALiBi paper."""
     rotary_base: float = 0.0
     """Rotary embedding over the whole head at the token's position, applied by the provider to Q, and to K unless it
-    comes from a cache, which holds rotated keys; 0 for none."""
+    comes from a cache, which holds rotated keys; 0 for none. Angles are ``position * base ** (-2 i / head_size)``,
+    given in ``Inputs.cos`` and ``sin``; a kernel may as well compute them itself in fp32."""
     rotary_interleaved: bool = False
     """True: pairs are neighbours (GPT-J); False: pairs are ``head_size / 2`` apart (GPT-NeoX, Llama)."""
     nan_query: bool = False
-    """The last query of the first sequence holds a NaN, which must come out again."""
+    """The last query of the first sequence holds a NaN in channel 0 of every head: that query's whole row of every head
+    must come out as NaN, and no other."""
+    logit_shift: float = 0.0
+    """All logits of a query are shifted by this: up for one query, down for the next, not at all for the third. Softmax
+    stays as it is, unless exponentials overflow."""
 
     def __post_init__(self) -> None:
         """Refuse what does not make sense."""
@@ -93,6 +98,7 @@ class AttentionCase:
             f"cap{self.soft_cap:g}": bool(self.soft_cap),
             "alibi": self.alibi,
             "nan": self.nan_query,
+            f"shift{self.logit_shift:g}": bool(self.logit_shift),
         }
         lengths = ".".join(
             str(keys) if queries == keys else f"{queries}of{keys}"
@@ -165,7 +171,7 @@ class Inputs(Protocol):
     k_cache: torch.Tensor | None
     v_cache: torch.Tensor | None
     block_table: torch.Tensor | None
-    """int32 ``[B, most blocks]``."""
+    """int32 ``[B, most blocks]``; entries past a sequence's end lead to a block that is all poison."""
     k_scale: float
     """A stored key times this is the key; 1.0 unless ``kv_dtype`` is fp8."""
     v_scale: float
@@ -187,7 +193,8 @@ class AttentionProvider(Protocol):
     its library: ``why_not`` is asked while planning, in a process that loads nothing native.
 
     Three more attributes may be there. ``component``: the library's key in the stack vocabulary; the provider is left
-    out where that is not found, and the matrix is asked what should work. ``padding = "finite"``: see Inputs.
+    out where that is not found, and its refusals are held against the matrix's rows for the provider's name.
+    ``padding = "finite"``: see Inputs.
     ``compiles(case, where)``: the name of what the library compiles before it can run a case, and about how many
     seconds that takes, or None; the level bounds how much is compiled, and what goes beyond is ``not_run: level``.
     """

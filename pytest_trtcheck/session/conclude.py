@@ -17,6 +17,7 @@ from pytest_trtcheck.model.report import Isolation, Outcome, Result
 from pytest_trtcheck.report.json_report import result_to_dict, stack_to_dict
 from pytest_trtcheck.report.write import remove_reports
 from pytest_trtcheck.session.assemble import ABOUT_TESTS, RunFacts, assemble
+from pytest_trtcheck.session.collect import ROOT
 from pytest_trtcheck.session.journal import Journal
 from pytest_trtcheck.session.outcome import OWN_TESTS, Planned, Results, planned_of
 from pytest_trtcheck.session.run import now
@@ -99,6 +100,9 @@ class Conclusion:
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """Make a result of a file that cannot be collected: nobody knows which checks were in it."""
+        if report.skipped and report.nodeid.startswith(f"{ROOT}/"):
+            words = str(report.longrepr[2]) if isinstance(report.longrepr, tuple) else report.longreprtext
+            self.lost_file(report.nodeid, f"a bundled suite was skipped as a whole: {words}", report.longreprtext)
         if report.failed:
             lines = [line for line in report.longreprtext.strip().splitlines() if line.strip()]
             self.lost_file(report.nodeid or "collection", lines[-1] if lines else "", report.longreprtext)

@@ -42,7 +42,7 @@ _LENGTHS = {Level.QUICK: ("tiny", "odd", "hundreds"), Level.STANDARD: ("thousand
 _CONTEXT = {
     "tiny": (1, 2, 17),
     "odd": (33, 129, 7),
-    "hundreds": (257, 64),
+    "hundreds": (300, 64),
     "thousand": (1000, 1, 517),
     "thousands": (2048, 100),
 }
@@ -91,6 +91,15 @@ _CORNERS = (
     # Blocks of 256 tokens, of which FlashAttention 2 takes multiples only.
     AttentionCase("generation", "causal", "paged", (1, 1), (300, 257), 8, 2, 128, "bf16", page_size=256),
     AttentionCase("generation", "causal", "paged", (1,), (511,), 8, 2, 64, "fp16", page_size=256, rotary_base=10000.0),
+    # Logits far from zero: exponentials overflow unless each row's maximum is taken off first.
+    AttentionCase("context", "causal", "packed", (129, 33), (129, 33), 8, 2, 64, "fp32", logit_shift=100.0),
+    AttentionCase("context", "causal", "dense", (129, 129), (129, 129), 8, 8, 64, "fp16", logit_shift=120.0),
+    AttentionCase("generation", "causal", "paged", (1, 1), (129, 33), 8, 2, 64, "bf16", "", 16, logit_shift=120.0),
+    # Rotary embedding in which the slowest pair turns, too.
+    AttentionCase(
+        "context", "causal", "packed", (257, 64), (257, 64), 8, 2, 128, "bf16",
+        rotary_base=100.0, rotary_interleaved=True,
+    ),
     # A chunk that is the whole prompt, and one of a single token.
     AttentionCase("chunked", "causal", "paged", (96, 1), (96, 200), 8, 2, 128, "fp16", page_size=32),
 )  # fmt: skip

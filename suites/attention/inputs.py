@@ -178,8 +178,16 @@ def _draw(case: AttentionCase, index: int, generator: torch.Generator) -> tuple[
     pointed = k[target.clamp(min=0), heads]
     visible = _visible_count(case, queries, keys)
     logit = visible.log() + LOGIT_SPREAD**2 / 2 + (share / (1 - share)).log()
+    if case.logit_shift:
+        # On a channel in which all keys are equal: it moves all logits of a query alike.
+        k[..., size // 3] = _CHANNEL_OFFSET
+        turn = torch.tensor([1.0, -1.0, 0.0])[torch.arange(queries) % 3][:, None]
+        shift = turn * case.logit_shift / (case.scale * _CHANNEL_OFFSET)
     direction = pointed * (logit / case.scale / pointed.square().sum(-1))[..., None]
-    return q + torch.where(target[..., None] >= 0, direction, 0.0), k, v
+    q += torch.where(target[..., None] >= 0, direction, 0.0)
+    if case.logit_shift:
+        q[..., size // 3] += shift
+    return q, k, v
 
 
 def _visible_count(case: AttentionCase, queries: int, keys: int) -> torch.Tensor:

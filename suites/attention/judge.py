@@ -7,6 +7,7 @@ import traceback
 from dataclasses import dataclass, replace
 from typing import Any
 
+import pytest
 import torch
 
 from pytest_trtcheck._suites.attention.inputs import AttentionInputs
@@ -47,13 +48,16 @@ def judge(case: AttentionCase, provider: AttentionProvider, inputs: AttentionInp
     # Tensors are shared, attributes are not; the values in fp64 are not a provider's business.
     handed = copy.copy(inputs)
     handed.sequences = ()
+    handed._before = {}  # noqa: SLF001 - what changes are held against is not his business either
     try:
         with torch.no_grad():
             answer: Any = provider.run(case, handed)
             _synchronize(inputs.q.device)
+    except (KeyboardInterrupt, pytest.exit.Exception):
+        raise
     except (Refused, NotImplementedError) as refusal:
         return _with_inputs(inputs, Judgement(REFUSED, _words(refusal)))
-    except Exception as error:  # noqa: BLE001 - whatever a kernel raises is its result
+    except BaseException as error:  # noqa: BLE001 - whatever a kernel raises is its result, sys.exit too
         message = f"{type(error).__name__}: {_words(error)}"
         return _with_inputs(inputs, Judgement(FAILED, message, text=traceback.format_exc()))
     wrong = _wrong_form(answer, inputs.q)
@@ -74,11 +78,12 @@ def _wrong_form(answer: Any, q: torch.Tensor) -> str:
     """Return what makes an answer unfit for comparison, in words; empty for none."""
     if not isinstance(answer, torch.Tensor):
         return f"the provider returned no tensor: expected torch.Tensor, found {type(answer).__name__}"
+    if answer.is_nested or answer.layout != torch.strided:
+        return f"the provider's answer has the wrong memory layout: expected {torch.strided}, found {answer.layout}"
     aspects = (
         ("shape", tuple(q.shape), tuple(answer.shape)),
         ("dtype", q.dtype, answer.dtype),
         ("device", q.device, answer.device),
-        ("memory layout", torch.strided, answer.layout),
     )
     for aspect, expected, found in aspects:
         if found != expected:
@@ -90,9 +95,10 @@ def _with_inputs(inputs: AttentionInputs, judgement: Judgement) -> Judgement:
     """Return the judgement, or a failure when the provider changed its inputs."""
     try:
         changed = inputs.changed()
-    except RuntimeError:
+    except RuntimeError as error:
         # A kernel that reads where it must not leaves a device on which nothing runs any more.
-        return replace(judgement, spoiled=True)
+        message = f"{judgement.message}; and then the inputs could not be read: {_words(error)}"
+        return replace(judgement, state=FAILED, message=message, spoiled=True)
     if not changed:
         return judgement
     message = f"the provider changed its inputs, which others read too: expected none, found {', '.join(changed)}"
@@ -101,7 +107,10 @@ def _with_inputs(inputs: AttentionInputs, judgement: Judgement) -> Judgement:
     return replace(judgement, state=FAILED, message=message, spoiled=True)
 
 
-def _words(error: Exception) -> str:
+def _words(error: BaseException) -> str:
     """Return the first line of what an exception says, or that it says nothing."""
-    lines = str(error).strip().splitlines()
+    try:
+        lines = str(error).strip().splitlines()
+    except Exception:  # noqa: BLE001 - an exception may fail to tell itself
+        lines = []
     return lines[0][:_MOST_WORDS] if lines else "no words"

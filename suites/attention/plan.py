@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
+import pytest
+
 from pytest_trtcheck._suites.attention.cases import cases, left_out
-from pytest_trtcheck._suites.support.registry import BrokenHook, find_providers
+from pytest_trtcheck._suites.support.registry import BrokenHook, UnusableError, ask, find_providers
 from pytest_trtcheck.model.report import Unsupported
 from pytest_trtcheck.providers.attention import compilation_of, component_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-    import pytest
 
     from pytest_trtcheck.model.level import Level
     from pytest_trtcheck.providers import AttentionCase, AttentionProvider, Where
@@ -46,7 +47,17 @@ def features_of(case: AttentionCase) -> tuple[str, ...]:
     return tuple(sorted({*case.features, case.dtype, f"d{case.head_size}"}))
 
 
-def make_plan(config: pytest.Config, run: Run) -> Plan:
+PLAN: pytest.StashKey[Plan] = pytest.StashKey()
+
+
+def plan_of(config: pytest.Config, run: Run) -> Plan:
+    """Return the plan of this process; made once, so that every hook is called once."""
+    if PLAN not in config.stash:
+        config.stash[PLAN] = _make_plan(config, run)
+    return config.stash[PLAN]
+
+
+def _make_plan(config: pytest.Config, run: Run) -> Plan:
     """Ask every provider about every case of the level."""
     chosen = cases(run.settings.level)
     where = run.where
@@ -56,15 +67,15 @@ def make_plan(config: pytest.Config, run: Run) -> Plan:
     unsupported: list[Unsupported] = []
     beyond: dict[tuple[str, str], str] = {}
     for provider in found.usable:
-        component = component_of(provider)
-        if component and component not in where.versions:
-            continue
         try:
-            refusals = {case: provider.why_not(case, where) for case in chosen}
+            component = ask(partial(component_of, provider))
+            if component and component not in where.versions:
+                continue
+            refusals = ask(partial(_refusals, provider, chosen, where))
             within = [case for case, words in refusals.items() if not words]
-            beyond |= beyond_compile_time(provider, within, where, run.settings.level)
-        except Exception as error:  # noqa: BLE001 - a provider that cannot even answer costs itself only
-            broken.append(BrokenHook(provider.name, f"why_not raised {type(error).__name__}: {error}"))
+            beyond |= ask(partial(beyond_compile_time, provider, within, where, run.settings.level))
+        except UnusableError as error:
+            broken.append(BrokenHook(provider.name, f"asked what it can do: {error}"))
             continue
         able[provider.name] = frozenset(within)
         unsupported += _unsupported(provider.name, refusals)
@@ -72,6 +83,17 @@ def make_plan(config: pytest.Config, run: Run) -> Plan:
         (case, provider) for case in chosen for provider in found.usable if case in able.get(provider.name, ())
     )
     return Plan(pairs, beyond, tuple(broken), tuple(unsupported), (left_out(run.settings.level),))
+
+
+def _refusals(provider: AttentionProvider, chosen: Sequence[AttentionCase], where: Where) -> dict[AttentionCase, str]:
+    """Return what the provider says to each case; TypeError for an answer that is no text."""
+    refusals: dict[AttentionCase, str] = {}
+    for case in chosen:
+        words: object = provider.why_not(case, where)
+        if not isinstance(words, str):
+            raise TypeError(f"expected a text from why_not, found {type(words).__name__}")
+        refusals[case] = words
+    return refusals
 
 
 def beyond_compile_time(
@@ -86,11 +108,9 @@ def beyond_compile_time(
         if found[1] <= left:
             chosen.add(found)
             left -= found[1]
+    has = f"level {level.value} has {level.compile_seconds} s"
     return {
-        (
-            provider.name,
-            case.name,
-        ): f"making {found[0]} takes about {found[1]:g} s, and level {level.value} has {level.compile_seconds} s"
+        (provider.name, case.name): f"making {found[0]} takes about {found[1]:g} s, and {has}"
         for case, found in compilations.items()
         if found and found not in chosen
     }

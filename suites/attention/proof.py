@@ -45,7 +45,8 @@ class Proof:
     @property
     def holds(self) -> bool:
         """True when every mistake was seen and nothing else was, and something was run at all."""
-        return bool(self.broken and self.sound and self.cases) and not self.escaped and not self.alarms
+        ran = bool(self.broken and self.sound and self.cases) and all(tally.ran for tally in self.sound)
+        return ran and not self.escaped and not self.alarms
 
     def lines(self) -> Iterator[str]:
         """Yield both tables and what they come to."""

@@ -7,7 +7,13 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from pytest_trtcheck._suites.attention.inputs import AttentionInputs, Sequence, rotary_angles, rotate
+from pytest_trtcheck._suites.attention.inputs import (
+    AttentionInputs,
+    Sequence,
+    alibi_slopes,
+    rotary_angles,
+    rotate,
+)
 from pytest_trtcheck._suites.support.dtypes import DTYPES, rounded
 from pytest_trtcheck._suites.support.tolerance import TOLERANCES, Bound, Expectable, compare
 from pytest_trtcheck.model.report import Comparison
@@ -154,7 +160,16 @@ def _row_scales(
     scale = weights @ v.abs().mean(dim=-1)[:, None, :, None]
     key_norm = weights @ k.norm(dim=-1)[:, None, :, None]
     logit = case.scale * q[:, rows].norm(dim=-1).view(*key_norm.shape) * key_norm
-    summation = case.head_size**0.5 * logit + len(k[0]) ** 0.5
+    keys = k.shape[1]
+    # Twice the square root for the sum over keys: V has a mean, and so have the roundings of a growing sum.
+    summation = case.head_size**0.5 * logit + 2 * keys**0.5
+    if case.rotary_base:
+        # Angles of positions in fp32.
+        summation = summation + keys * logit
+    if case.alibi:
+        # A bias counted from the first key on.
+        slopes = alibi_slopes(case.heads).to(summation).view(case.kv_heads, case.group, 1, 1)
+        summation = summation + keys * slopes
     return _by_row(scale).reshape(-1), _by_row(summation).reshape(-1)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_trtcheck._suites.attention import NEEDS
-from pytest_trtcheck._suites.attention.plan import BROKEN_HOOK_CHECK, CHECK_OF_PHASE, features_of, make_plan
+from pytest_trtcheck._suites.attention.plan import BROKEN_HOOK_CHECK, CHECK_OF_PHASE, features_of, plan_of
 from pytest_trtcheck.model.report import Reason
 from pytest_trtcheck.providers.attention import component_of
 from pytest_trtcheck.session import compared, fail, not_run, run_of
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Plan pairs of case and provider, and note what cannot run here."""
     run = run_of(metafunc.config)
-    plan = make_plan(metafunc.config, run)
+    plan = plan_of(metafunc.config, run)
     if "hook" in metafunc.fixturenames:
         mark = pytest.mark.trtcheck_check(BROKEN_HOOK_CHECK)
         metafunc.parametrize("hook", [pytest.param(hook, id=hook.plugin, marks=mark) for hook in plan.broken])
@@ -79,7 +79,8 @@ def test_case(case: AttentionCase, provider: AttentionProvider, too_slow: str, r
             fail(request, words, words)
         not_run(request, Reason.REFUSED, judgement.message)
     if judgement.state == "failed":
-        fail(request, judgement.message, "\n".join(filter(None, (judgement.message, judgement.text))))
+        again = f"again: pytest --trtcheck --trtcheck-seed {run.draw_seed()} -k '{provider.name} and {case.name}'"
+        fail(request, judgement.message, "\n".join(filter(None, (judgement.message, judgement.text, again))))
 
 
 @cache

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pytest_trtcheck._suites.attention.inputs import AttentionInputs, make_inputs
 from pytest_trtcheck._suites.attention.judge import Judgement, judge
 from pytest_trtcheck._suites.attention.reference import Reference, make_reference
+from pytest_trtcheck._suites.support.torch_state import pinned
 from pytest_trtcheck.providers import AttentionCase, AttentionProvider
 from pytest_trtcheck.providers.attention import padding_of
 
@@ -31,9 +32,13 @@ class Workbench:
     def lay_out(self, case: AttentionCase, seed: int, device: str) -> None:
         """Make the reference of a case unless it is the one at hand."""
         if (case, seed, device) != (self.case, self.seed, self.device):
-            self._inputs, self._reference = {}, None
+            # Known as the one at hand only once it is complete: memory may not be enough for it.
+            self.case, self._inputs, self._reference = None, {}, None
+            with pinned():
+                inputs = make_inputs(case, seed_of(case, seed), device)
+                self._reference = make_reference(case, inputs)
+            self._inputs["nan"] = inputs
             self.case, self.seed, self.device = case, seed, device
-            self._reference = make_reference(case, self._inputs_for("nan"))
             self.references_made += 1
 
     def judge(self, provider: AttentionProvider) -> Judgement:
@@ -41,13 +46,14 @@ class Workbench:
         assert self.case is not None
         assert self._reference is not None
         padding = padding_of(provider)
-        judgement = judge(self.case, provider, self._inputs_for(padding), self._reference)
-        if judgement.spoiled:
-            del self._inputs[padding]
+        with pinned():
+            # Taken out while they are in foreign hands: whatever happens, nobody gets changed ones.
+            inputs = self._inputs.pop(padding, None) or self._make_inputs(padding)
+            judgement = judge(self.case, provider, inputs, self._reference)
+        if not judgement.spoiled:
+            self._inputs[padding] = inputs
         return judgement
 
-    def _inputs_for(self, padding: str) -> AttentionInputs:
+    def _make_inputs(self, padding: str) -> AttentionInputs:
         assert self.case is not None
-        if padding not in self._inputs:
-            self._inputs[padding] = make_inputs(self.case, seed_of(self.case, self.seed), self.device, padding)
-        return self._inputs[padding]
+        return make_inputs(self.case, seed_of(self.case, self.seed), self.device, padding)

@@ -82,7 +82,7 @@ def test_an_answer_of_the_wrong_form_fails_with_what_was_expected(what: Callable
 def test_nothing_written_is_no_number() -> None:
     judgement = _judge(lambda inputs, answer: inputs.out.fill_(float("nan")))
     assert judgement.state == "failed"
-    assert "no number" in judgement.message
+    assert "NaN or infinity in the wrong place" in judgement.message
 
 
 def test_an_exception_fails_with_its_first_line_and_traceback() -> None:

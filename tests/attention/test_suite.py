@@ -54,12 +54,32 @@ def crashes(case, inputs):
 def why_not_raises(self, case, where):
     raise KeyError("whatever")
 
+def why_not_skips(self, case, where):
+    import pytest
+    pytest.importorskip("our_kernels")
+
+def why_not_lies(self, case, where):
+    return ["no text"]
+
+def leaves(case, inputs):
+    inputs.v.zero_()
+    raise SystemExit(3)
+
+def leaves_autocast_on(case, inputs):
+    import torch
+    torch.autocast("cpu", dtype=torch.bfloat16).__enter__()
+    torch.set_default_device("meta")
+    torch.set_default_dtype(torch.bfloat16)
+    raise RuntimeError("left a mess")
+
 def pytest_trtcheck_attention_providers(config):
     return [
         provider("aa_sound", sound), provider("bad_shape", shape), provider("bad_dtype", dtype),
         provider("bad_changes", changes), provider("bad_raises", raises), provider("refuses", refuses),
         provider("bad_hangs", hangs), provider("bad_crashes", crashes), provider("torch_eager", sound),
-        provider("mute", sound, why_not=why_not_raises), provider("zz_sound", sound), "no provider at all",
+        provider("mute", sound, why_not=why_not_raises), provider("skips", sound, why_not=why_not_skips),
+        provider("lies", sound, why_not=why_not_lies), provider("bad_leaves", leaves),
+        provider("bad_mess", leaves_autocast_on), provider("zz_sound", sound), "no provider at all",
     ]
 """
 RAISING = "def pytest_trtcheck_attention_providers(config):\n    import a_module_that_is_not_there\n"
@@ -97,6 +117,9 @@ def test_each_misbehaving_provider_costs_one_result_and_the_rest_is_unaffected(p
     assert of_case["bad_dtype"][1].endswith("expected torch.float16, found torch.float32")
     assert of_case["bad_changes"][0] == "failed"
     assert "found q" in of_case["bad_changes"][1]
+    assert of_case["bad_leaves"][0] == "failed"
+    assert of_case["bad_leaves"][1].startswith("SystemExit: 3; the provider changed its inputs")
+    assert of_case["bad_mess"] == ("failed", "RuntimeError: left a mess")
     assert of_case["bad_raises"] == ("failed", "RuntimeError: the kernel said no")
     assert of_case["refuses"] == ("not_run", "no kernel for this head size")
     assert of_case["bad_hangs"][0] == "error"
@@ -110,8 +133,10 @@ def test_each_misbehaving_provider_costs_one_result_and_the_rest_is_unaffected(p
         "ModuleNotFoundError: No module named 'a_module_that_is_not_there'",
         "SystemExit: 3",
         "provider torch_eager is there already",
-        "expected a provider with a name that is an identifier, found None of str",
-        "why_not raised KeyError: 'whatever'",
+        "expected a provider with a name that is an identifier, found None",
+        "asked what it can do: KeyError: 'whatever'",
+        "asked what it can do: Skipped: could not import 'our_kernels': No module named 'our_kernels'",
+        "asked what it can do: TypeError: expected a text from why_not, found list",
     }
     assert report["verdict"] == "rejected"
     assert result.ret == 1
@@ -182,3 +207,78 @@ def test_a_torch_that_does_not_import_is_told_once(pytester: pytest.Pytester, mo
     assert {entry["reason"] for entry in chosen} == {"missing_component"}
     assert all("TRC-IMP-001-torch" in entry["message"] for entry in chosen)
     assert report["verdict"] == "rejected"
+
+
+REFUSING = """
+from pytest_trtcheck.providers import Refused
+
+class Refusing:
+    component = "torch"
+    name = "ours"
+
+    def why_not(self, case, where):
+        return ""
+
+    def run(self, case, inputs):
+        raise Refused("no kernel today")
+
+def pytest_trtcheck_attention_providers():
+    return [Refusing()]
+"""
+
+
+def test_a_refusal_fails_where_the_matrix_says_that_it_should_work(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest(REFUSING)
+    cells = {
+        "provider": "ours", "component": "torch", "device": "cpu", "since": "2.0.0", "until": "99.0.0",
+        "dtypes": ["fp16"], "head_sizes": ["64"], "works": ["context", "full", "dense", "mha"],
+    }  # fmt: skip
+    sourced = {
+        name: {"value": value, "source": "our kernel's README", "confidence": "stated"} for name, value in cells.items()
+    }
+    row = {"id": "attention/ours since 2.0", "date": "2026-11-20", "cells": sourced}
+    folder = pytester.mkdir("rows")
+    (folder / "ours.json").write_text(json.dumps({"schema_version": 1, "title": "Ours", "add": [row]}))
+    other = "context-full-dense-8x1-d64-fp16-nan-65.65"
+    _, report = run(pytester, "-n0", "-k", f"ours and ({CASE} or {other})", f"--trtcheck-matrix={folder}")
+    found = {name.partition("ours-")[2]: entry for name, entry in attention(report).items() if "-ours-" in name}
+    assert found[CASE]["outcome"] == "failed"
+    assert found[CASE]["message"].startswith("refused (no kernel today), and should work: ")
+    assert "our kernel's README" in found[CASE]["message"]
+    # Of MQA the row says nothing.
+    assert (found[other]["outcome"], found[other]["reason"]) == ("not_run", "refused")
+
+
+HANGING = """
+import time
+
+def pytest_trtcheck_attention_providers():
+    time.sleep(1000)
+"""
+ONCE = """
+from pytest_trtcheck._suites.attention.providers.eager import Eager
+
+class Ours(Eager):
+    name = "ours"
+
+ITERATOR = iter([Ours()])
+
+def pytest_trtcheck_attention_providers():
+    return list(ITERATOR)
+"""
+
+
+def test_a_hook_that_hangs_costs_its_providers_only(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytester.makeconftest(
+        f"import pytest_trtcheck._suites.support.registry as registry\nregistry.ASKING_SECONDS = 1.0\n{HANGING}"
+    )
+    _, report = run(pytester, "-n0", "-k", f"test_hook or (torch_math and {CASE})")
+    found = attention(report)
+    assert found[f"TRC-ATT-001-torch_math-{CASE}"]["outcome"] == "passed"
+    assert found["TRC-ATT-005-conftest.py"]["message"] == "no answer within 1 s"
+
+
+def test_every_hook_is_called_once(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest(ONCE)
+    _, report = run(pytester, "-n0", "-k", f"ours and {CASE}")
+    assert attention(report)[f"TRC-ATT-001-ours-{CASE}"]["outcome"] == "passed"
