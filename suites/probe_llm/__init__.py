@@ -1,0 +1,1 @@
+"""The probe language model: its tasks, its checkpoint and a plain reference that runs it."""

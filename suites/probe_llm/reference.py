@@ -1,0 +1,140 @@
+"""The probe model in plain torch: what every backend is compared with.
+
+Written to be read: no fused kernels, no cache pages, one sequence at a time, so that nothing of one request can reach
+another. Weights are read from the checkpoint and widened to fp32 or fp64; torch is imported where it is used.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass
+class Cache:
+    """Keys and values of the tokens seen so far, one pair per layer, [heads, tokens, head_dim]."""
+
+    pairs: list[tuple[Tensor, Tensor]] = field(default_factory=list)
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens it holds."""
+        return int(self.pairs[0][0].shape[1]) if self.pairs else 0
+
+
+@dataclass(frozen=True)
+class Generated:
+    """Greedy tokens, the end mark included if it came, and the log-probabilities over the vocabulary at each."""
+
+    tokens: list[int]
+    log_probs: Tensor
+
+    def margins(self) -> Tensor:
+        """Distance in nats between the two most likely tokens at each place."""
+        best = self.log_probs.topk(2, dim=-1).values
+        return best[:, 0] - best[:, 1]
+
+
+class Reference:
+    """A Llama checkpoint in fp32 or fp64, with an adapter merged in where one is given."""
+
+    def __init__(self, folder: Path, dtype: str = "float32", adapter: Path | None = None) -> None:
+        import torch
+        from safetensors.torch import load_file
+
+        self.config: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        self.dtype: torch.dtype = getattr(torch, dtype)
+        self.weights = {name: w.to(self.dtype) for name, w in load_file(folder / "model.safetensors").items()}
+        if adapter is not None:
+            self._merge(adapter)
+
+    def _merge(self, folder: Path) -> None:
+        """Add a PEFT adapter to the weights it names: W + alpha / r * B A."""
+        from safetensors.torch import load_file
+
+        settings = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+        parts = load_file(folder / "adapter_model.safetensors")
+        for name, a in parts.items():
+            if name.endswith(".lora_A.weight"):
+                b = parts[name.replace(".lora_A.", ".lora_B.")].to(self.dtype)
+                target = name.removeprefix("base_model.model.").replace(".lora_A.", ".")
+                self.weights[target] = self.weights[target] + settings["lora_alpha"] / settings["r"] * (
+                    b @ a.to(self.dtype)
+                )
+
+    def _norm(self, x: Tensor, name: str) -> Tensor:
+        scale = (x.square().mean(-1, keepdim=True) + self.config["rms_norm_eps"]).rsqrt()
+        return x * scale * self.weights[f"{name}.weight"]
+
+    def _rope(self, x: Tensor, first: int) -> Tensor:
+        """Rotate [heads, tokens, head_dim]; the first token stands at place ``first``. Angles are computed in fp64."""
+        import torch
+
+        half = x.shape[-1] // 2
+        theta = float((self.config.get("rope_parameters") or self.config)["rope_theta"])
+        places = torch.arange(first, first + x.shape[1], dtype=torch.float64)
+        angle = places[:, None] * theta ** -(torch.arange(half, dtype=torch.float64) / half)
+        cos, sin = angle.cos().to(x.dtype), angle.sin().to(x.dtype)
+        low, high = x[..., :half], x[..., half:]
+        return torch.cat((low * cos - high * sin, high * cos + low * sin), dim=-1)
+
+    def _attend(self, x: Tensor, at: str, layer: int, cache: Cache) -> Tensor:
+        """Attention of new tokens [tokens, hidden] over the cache and themselves."""
+        import torch
+
+        size = self.config["head_dim"]
+        seen = cache.pairs[layer][0].shape[1] if layer < len(cache.pairs) else 0
+        q, k, v = (
+            (x @ self.weights[f"{at}.{name}_proj.weight"].T).view(len(x), -1, size).transpose(0, 1) for name in "qkv"
+        )
+        q, k = self._rope(q, seen), self._rope(k, seen)
+        if seen:
+            k, v = torch.cat((cache.pairs[layer][0], k), 1), torch.cat((cache.pairs[layer][1], v), 1)
+            cache.pairs[layer] = (k, v)
+        else:
+            cache.pairs.append((k, v))
+        share = q.shape[0] // k.shape[0]
+        scores = q @ k.repeat_interleave(share, 0).transpose(1, 2) / size**0.5
+        later = torch.ones(len(x), seen + len(x), dtype=torch.bool).triu(seen + 1)
+        mixed = scores.masked_fill(later, float("-inf")).softmax(-1) @ v.repeat_interleave(share, 0)
+        return mixed.transpose(0, 1).reshape(len(x), -1) @ self.weights[f"{at}.o_proj.weight"].T
+
+    def logits(self, tokens: Sequence[int], cache: Cache | None = None) -> Tensor:
+        """Logits [tokens, vocabulary] of one sequence, or of what follows the tokens in ``cache``, which grows."""
+        import torch
+        from torch.nn.functional import silu
+
+        cache = Cache() if cache is None else cache
+        x = self.weights["model.embed_tokens.weight"][torch.tensor(tokens)]
+        for layer in range(self.config["num_hidden_layers"]):
+            at = f"model.layers.{layer}"
+            x = x + self._attend(self._norm(x, f"{at}.input_layernorm"), f"{at}.self_attn", layer, cache)
+            h = self._norm(x, f"{at}.post_attention_layernorm")
+            gate, up, down = (self.weights[f"{at}.mlp.{name}_proj.weight"] for name in ("gate", "up", "down"))
+            x = x + (silu(h @ gate.T) * (h @ up.T)) @ down.T
+        return self._norm(x, "model.norm") @ self.weights["lm_head.weight"].T
+
+    def log_probs(self, tokens: Sequence[int]) -> Tensor:
+        """Log-probabilities of what follows each token, [tokens, vocabulary]."""
+        return self.logits(tokens).log_softmax(-1)
+
+    def generate(self, prompt: Sequence[int], limit: int, end: int | None = 2) -> Generated:
+        """Greedy decoding through the cache, up to ``limit`` tokens or the end mark (None: ignore it)."""
+        import torch
+
+        with torch.inference_mode():
+            cache, tokens, rows = Cache(), [], []
+            new: Sequence[int] = prompt
+            while len(tokens) < limit:
+                rows.append(self.logits(new, cache)[-1].log_softmax(-1))
+                tokens.append(int(rows[-1].argmax()))
+                if tokens[-1] == end:
+                    break
+                new = tokens[-1:]
+            return Generated(tokens, torch.stack(rows))

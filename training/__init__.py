@@ -1,0 +1,1 @@
+"""Training scripts that are not part of the wheel."""
