@@ -33,10 +33,10 @@ LARGEST = {
     "draw": 48,
 }
 SHORT_TASKS = {
-    "copy": 1.0,
+    "copy": 1.5,
     "repeat": 1.0,
     "reverse": 1.0,
-    "lookup": 1.0,
+    "lookup": 1.5,
     "sort": 2.0,
     "count": 2.0,
     "add": 4.0,
