@@ -29,3 +29,7 @@ class VersionError(TrtcheckError):
 
 class ReportError(TrtcheckError):
     """A stored report cannot be read, or a report cannot be written."""
+
+
+class ProbeModelError(TrtcheckError):
+    """A folder is not the probe model, or a file of it is missing, damaged or not its own."""

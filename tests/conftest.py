@@ -29,12 +29,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Start what downloads first, so that another worker runs all the rest meanwhile; leave out what torch must run.
+    """Start what downloads first, so that another worker runs all the rest meanwhile; leave out what cannot run here.
 
-    ``make test`` runs those marked ``torch`` in a venv of their own, which has it.
+    Tests marked with the name of a library run in venvs that have it.
     """
     items.sort(key=lambda item: item.get_closest_marker("real_stack") is None)
-    if importlib.util.find_spec("torch") is None:
-        left_out = [item for item in items if item.get_closest_marker("torch")]
-        items[:] = [item for item in items if not item.get_closest_marker("torch")]
-        config.hook.pytest_deselected(items=left_out)
+    for library in ("torch", "transformers"):
+        if importlib.util.find_spec(library) is None:
+            left_out = [item for item in items if item.get_closest_marker(library)]
+            items[:] = [item for item in items if not item.get_closest_marker(library)]
+            config.hook.pytest_deselected(items=left_out)

@@ -1,7 +1,8 @@
 """The probe model in plain torch: what every backend is compared with.
 
 Written to be read: no fused kernels, no cache pages, one sequence at a time, so that nothing of one request can reach
-another. Weights are read from the checkpoint and widened to fp32 or fp64; torch is imported where it is used.
+another. Weights are read from the checkpoint and widened to fp32 or fp64. In bf16 and fp16 it rounds where transformers
+does: norms and softmax are computed in fp32. torch is imported where it is used.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from pytest_trtcheck._suites.probe_llm.tensors import read_tensors
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -42,35 +45,36 @@ class Generated:
 
 
 class Reference:
-    """A Llama checkpoint in fp32 or fp64, with an adapter merged in where one is given."""
+    """A Llama checkpoint in any floating-point type of torch, with an adapter merged in where one is given."""
 
-    def __init__(self, folder: Path, dtype: str = "float32", adapter: Path | None = None) -> None:
+    def __init__(self, folder: Path, dtype: str = "float32", adapter: Path | None = None, device: str = "cpu") -> None:
         import torch
-        from safetensors.torch import load_file
 
         self.config: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         self.dtype: torch.dtype = getattr(torch, dtype)
-        self.weights = {name: w.to(self.dtype) for name, w in load_file(folder / "model.safetensors").items()}
+        self.wide = torch.promote_types(self.dtype, torch.float32)
+        self.device = device
+        self.weights = self._read(folder / "model.safetensors")
         if adapter is not None:
             self._merge(adapter)
 
+    def _read(self, path: Path) -> dict[str, Tensor]:
+        return {name: tensor.to(self.device, self.dtype) for name, tensor in read_tensors(path).items()}
+
     def _merge(self, folder: Path) -> None:
         """Add a PEFT adapter to the weights it names: W + alpha / r * B A."""
-        from safetensors.torch import load_file
-
         settings = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
-        parts = load_file(folder / "adapter_model.safetensors")
+        parts = self._read(folder / "adapter_model.safetensors")
         for name, a in parts.items():
             if name.endswith(".lora_A.weight"):
-                b = parts[name.replace(".lora_A.", ".lora_B.")].to(self.dtype)
+                b = parts[name.replace(".lora_A.", ".lora_B.")]
                 target = name.removeprefix("base_model.model.").replace(".lora_A.", ".")
-                self.weights[target] = self.weights[target] + settings["lora_alpha"] / settings["r"] * (
-                    b @ a.to(self.dtype)
-                )
+                self.weights[target] = self.weights[target] + settings["lora_alpha"] / settings["r"] * (b @ a)
 
     def _norm(self, x: Tensor, name: str) -> Tensor:
+        x = x.to(self.wide)
         scale = (x.square().mean(-1, keepdim=True) + self.config["rms_norm_eps"]).rsqrt()
-        return x * scale * self.weights[f"{name}.weight"]
+        return (x * scale).to(self.dtype) * self.weights[f"{name}.weight"]
 
     def _rope(self, x: Tensor, first: int) -> Tensor:
         """Rotate [heads, tokens, head_dim]; the first token stands at place ``first``. Angles are computed in fp64."""
@@ -78,8 +82,9 @@ class Reference:
 
         half = x.shape[-1] // 2
         theta = float((self.config.get("rope_parameters") or self.config)["rope_theta"])
-        places = torch.arange(first, first + x.shape[1], dtype=torch.float64)
-        angle = places[:, None] * theta ** -(torch.arange(half, dtype=torch.float64) / half)
+        places = torch.arange(first, first + x.shape[1], dtype=torch.float64, device=self.device)
+        pairs = torch.arange(half, dtype=torch.float64, device=self.device)
+        angle = places[:, None] * theta ** -(pairs / half)
         cos, sin = angle.cos().to(x.dtype), angle.sin().to(x.dtype)
         low, high = x[..., :half], x[..., half:]
         return torch.cat((low * cos - high * sin, high * cos + low * sin), dim=-1)
@@ -101,8 +106,9 @@ class Reference:
             cache.pairs.append((k, v))
         share = q.shape[0] // k.shape[0]
         scores = q @ k.repeat_interleave(share, 0).transpose(1, 2) / size**0.5
-        later = torch.ones(len(x), seen + len(x), dtype=torch.bool).triu(seen + 1)
-        mixed = scores.masked_fill(later, float("-inf")).softmax(-1) @ v.repeat_interleave(share, 0)
+        later = torch.ones(len(x), seen + len(x), dtype=torch.bool, device=self.device).triu(seen + 1)
+        shares = scores.to(self.wide).masked_fill(later, float("-inf")).softmax(-1).to(self.dtype)
+        mixed = shares @ v.repeat_interleave(share, 0)
         return mixed.transpose(0, 1).reshape(len(x), -1) @ self.weights[f"{at}.o_proj.weight"].T
 
     def logits(self, tokens: Sequence[int], cache: Cache | None = None) -> Tensor:
@@ -111,7 +117,7 @@ class Reference:
         from torch.nn.functional import silu
 
         cache = Cache() if cache is None else cache
-        x = self.weights["model.embed_tokens.weight"][torch.tensor(tokens)]
+        x = self.weights["model.embed_tokens.weight"][torch.tensor(tokens, device=self.device)]
         for layer in range(self.config["num_hidden_layers"]):
             at = f"model.layers.{layer}"
             x = x + self._attend(self._norm(x, f"{at}.input_layernorm"), f"{at}.self_attn", layer, cache)
@@ -121,18 +127,20 @@ class Reference:
         return self._norm(x, "model.norm") @ self.weights["lm_head.weight"].T
 
     def log_probs(self, tokens: Sequence[int]) -> Tensor:
-        """Log-probabilities of what follows each token, [tokens, vocabulary]."""
-        return self.logits(tokens).log_softmax(-1)
+        """Log-probabilities of what follows each token, [tokens, vocabulary], in fp32 at least."""
+        return self.logits(tokens).to(self.wide).log_softmax(-1)
 
     def generate(self, prompt: Sequence[int], limit: int, end: int | None = 2) -> Generated:
         """Greedy decoding through the cache, up to ``limit`` tokens or the end mark (None: ignore it)."""
         import torch
 
         with torch.inference_mode():
-            cache, tokens, rows = Cache(), [], []
+            cache = Cache()
+            tokens: list[int] = []
+            rows = []
             new: Sequence[int] = prompt
             while len(tokens) < limit:
-                rows.append(self.logits(new, cache)[-1].log_softmax(-1))
+                rows.append(self.logits(new, cache)[-1].to(self.wide).log_softmax(-1))
                 tokens.append(int(rows[-1].argmax()))
                 if tokens[-1] == end:
                     break
