@@ -51,12 +51,12 @@ def encode(text: str) -> list[int]:
 
 
 def decode(ids: Sequence[int]) -> str:
-    """The text of token ids; special ids give nothing."""
+    """Return the text of token ids; special ids give nothing."""
     return "".join(chr(i) for i in ids if 32 <= i <= 126 or i == 10)
 
 
 def _pick(rng: random.Random, n: int) -> int:
-    """A number in [0, n); several times faster than ``randrange``, and the same in every Python release."""
+    """Return a number in [0, n); several times faster than ``randrange``, and the same in every Python release."""
     return int(rng.random() * n)
 
 
@@ -72,7 +72,7 @@ def _shuffled(rng: random.Random, items: list[str]) -> list[str]:
 
 
 def _walk(rng: random.Random, n: int) -> str:
-    """A text in which no pair of neighbours comes twice, so that two letters of context say what follows."""
+    """Return a text in which no pair of neighbours comes twice, so that two letters of context say what follows."""
     used: set[str] = set()
     out = [WIDE[_pick(rng, len(WIDE))]]
     while len(out) < n:
@@ -135,7 +135,7 @@ def _add(rng: random.Random, n: int) -> tuple[str, str]:
 
 
 def _brackets(rng: random.Random, n: int) -> tuple[str, str]:
-    """A text of ``n`` brackets at most, at least one of them still open; the answer closes all that are."""
+    """Return a text of ``n`` brackets at most, at least one of them still open; the answer closes all that are."""
     out: list[str] = []
     open_: list[int] = []
     keep_open = 0.45 + 0.25 * rng.random()
@@ -186,7 +186,7 @@ def _urn_with_lead(rng: random.Random, n: int, fits: Callable[[int, int], bool])
 
 
 def _draw(rng: random.Random, n: int) -> tuple[str, str]:
-    """The most frequent letter leads two to one, so greedy decoding repeats it; sampling gives the urn's shares."""
+    """Let the most frequent letter lead two to one: greedy decoding repeats it, sampling gives the urn's shares."""
     return _urn_with_lead(rng, max(n, 3), lambda first, second: first >= 2 * second)
 
 
@@ -195,7 +195,7 @@ def _close_draw(rng: random.Random, n: int) -> tuple[str, str]:
 
 
 def sampled_draw(rng: random.Random, n: int) -> tuple[str, str]:
-    """A draw as the model is trained on: the answer is drawn from the urn, letter by letter, with replacement."""
+    """Return a draw as in training: the answer is drawn from the urn, letter by letter, with replacement."""
     urn = _urn(rng, n)
     return f"W{urn}=", _letters(rng, urn, DRAWS)
 
@@ -233,12 +233,12 @@ LONGEST: dict[str, Callable[[int], int]] = {
 
 
 def ask(task: str, size: int, rng: random.Random) -> Question:
-    """A question of this task and size."""
+    """Return a question of this task and size."""
     prompt, answer = BUILDERS[task](rng, size)
     return Question(task, size, prompt, answer)
 
 
 def questions(task: str, size: int, count: int, seed: int) -> list[Question]:
-    """The ``count`` questions that this seed names, the same on every machine."""
+    """Return the ``count`` questions that this seed names, the same on every machine."""
     rng = random.Random(f"{task}/{size}/{seed}")  # noqa: S311 - questions, not secrets
     return [ask(task, size, rng) for _ in range(count)]

@@ -14,7 +14,7 @@ from typing import Any
 
 
 def parse() -> argparse.Namespace:
-    """The command line."""
+    """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m training.probe_llm", description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="Folder for checkpoints, log and results")
     parser.add_argument("--minutes", type=float, default=9.0, help="Time for everything (default: 9)")
@@ -27,7 +27,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=max(1, min(12, (os.cpu_count() or 2) - 2)))
     parser.add_argument("--no-compile", action="store_true", help="Do not use torch.compile")
     parser.add_argument("--compile-on-cpu", action="store_true", help="Use torch.compile without a GPU too")
-    parser.add_argument("--tiny", action="store_true", help="A small network and small sets, to try the script on a CPU")
+    parser.add_argument("--tiny", action="store_true", help="A small network and small sets, to try the script")
     return parser.parse_args()
 
 
@@ -57,7 +57,7 @@ class Run:
         self.log.write(device=self.results["device"], torch=torch.__version__, workers=options.workers)
 
     def network(self, shape: Any) -> Any:
-        """A fresh network on this run's device."""
+        """Return a fresh network on this run's device."""
         from training.probe_llm.network import Network
 
         network = Network(shape, self.compute).to(self.device)

@@ -1,7 +1,8 @@
 """Training batches made from the tasks while the GPU works.
 
-A batch is a fixed number of tokens, cut into groups of rows of one width; a row holds one question with its answer, then
-padding. Rows never see each other, so what the model learns from is what it is asked later. Only answers carry loss.
+A batch is a fixed number of tokens, cut into groups of rows of one width; a row holds one question with its answer,
+then padding. Rows never see each other, so what the model learns from is what it is asked later. Only answers carry
+loss.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from suites.probe_llm import tasks
+from pytest_trtcheck._suites.probe_llm import tasks
 
 WIDTHS = (32, 64, 128, 512, 2048)
 LARGEST = {
@@ -88,7 +89,7 @@ class Batch:
 
 
 def largest(task: str, width: int) -> int:
-    """The largest trained size of this task that fits a row; 0 where none does."""
+    """Return the largest trained size of this task that fits a row; 0 where none does."""
     size = LARGEST[task]
     while size and tasks.LONGEST[task](size) > width:
         size -= 1
@@ -139,7 +140,7 @@ def _rows(rng: random.Random, count: int, width: int, adapter: bool) -> tuple[by
 
 
 def make_batch(seed: str, plan: str, tokens: int) -> Batch:
-    """The batch of this seed: a pure function of its arguments."""
+    """Return the batch of this seed: a pure function of its arguments."""
     rng = random.Random(seed)  # noqa: S311 - training data
     groups = PLANS[plan].groups(tokens)
     parts, targets, weights = [], [], []

@@ -1,4 +1,4 @@
-"""Exact-match accuracy of a network in training, teacher-forced.
+"""Exact-match accuracy of a network in training or of the exported model, teacher-forced.
 
 If the most likely token is right at every place of the answer, greedy decoding gives exactly that answer, and the other
 way round; so one forward pass replaces the decoding.
@@ -7,27 +7,19 @@ way round; so one forward pass replaces the decoding.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
 
-from suites.probe_llm import tasks
+from pytest_trtcheck._suites.probe_llm import tasks
+from pytest_trtcheck._suites.probe_llm.sets import EASY, easy_questions
 from training.probe_llm.network import Network
 
-EASY = {
-    "copy": 24,
-    "copy_far": 950,
-    "reverse": 24,
-    "lookup": 8,
-    "lookup_far": 300,
-    "sort": 12,
-    "count": 16,
-    "add": 8,
-    "brackets": 16,
-    "majority": 21,
-    "draw": 24,
-}
+Guess = Callable[[torch.Tensor], torch.Tensor]
+"""From tokens [rows, width] to the most likely token after each."""
+
 LADDER = {
     "repeat": (16, 32, 48, 64, 96),
     "reverse": (60, 120, 160),
@@ -65,7 +57,7 @@ class Score:
     def as_dict(self) -> dict[str, object]:
         """For the log."""
         low, high = self.interval()
-        return {"task": self.task, "size": self.size, "right": self.right, "asked": self.asked, "low": low, "high": high}
+        return {**asdict(self), "low": low, "high": high}
 
 
 def pack(asked: list[tasks.Question]) -> tuple[np.ndarray, np.ndarray]:
@@ -80,38 +72,45 @@ def pack(asked: list[tasks.Question]) -> tuple[np.ndarray, np.ndarray]:
     return tokens, mask
 
 
-@torch.no_grad()
-def count_right(network: Network, asked: list[tasks.Question], end_mark: bool = True) -> int:
-    """How many questions the network answers exactly."""
+def guess_of(network: Network) -> Guess:
+    """Return the guesses of a network in training."""
     device = next(network.parameters()).device
-    right = 0
-    per_pass = max(1, 131072 // (len(asked[0].prompt_ids) + len(asked[0].answer_ids)))
-    for start in range(0, len(asked), per_pass):
-        tokens, mask = pack(asked[start : start + per_pass])
-        if not end_mark:
-            mask &= tokens != tasks.EOS
+
+    def guess(tokens: torch.Tensor) -> torch.Tensor:
         rows, width = tokens.shape
-        flat = torch.from_numpy(tokens).to(device)
         cos, sin = network.angles(((rows, width),), device)
-        guess = network(flat.reshape(-1), ((rows, width),), cos, sin).argmax(-1).view(rows, width)
-        wrong = (guess[:, :-1] != flat[:, 1:]) & torch.from_numpy(mask[:, 1:]).to(device)
+        logits = network(tokens.to(device).reshape(-1), ((rows, width),), cos, sin)
+        return logits.argmax(-1).view(rows, width)
+
+    return guess
+
+
+@torch.no_grad()
+def count_right(guess: Guess, asked: list[tasks.Question], tokens_per_pass: int = 131072) -> int:
+    """How many questions are answered exactly."""
+    right = 0
+    per_pass = max(1, tokens_per_pass // (len(asked[0].prompt_ids) + len(asked[0].answer_ids)))
+    for start in range(0, len(asked), per_pass):
+        tokens, mask = (torch.from_numpy(part) for part in pack(asked[start : start + per_pass]))
+        wrong = (guess(tokens)[:, :-1].cpu() != tokens[:, 1:]) & mask[:, 1:]
         right += int((~wrong.any(dim=1)).sum())
     return right
 
 
 def score(network: Network, task: str, size: int, count: int, seed: int) -> Score:
-    """Accuracy on the ``count`` questions that this seed names."""
-    asked = tasks.questions(task.removesuffix("_far"), size, count, seed)
-    return Score(task, size, count_right(network, asked), count)
+    """Accuracy on the ``count`` questions of this task and size that this seed names."""
+    return Score(task, size, count_right(guess_of(network), tasks.questions(task, size, count, seed)), count)
 
 
 def ladder(network: Network, count: int, seed: int) -> list[Score]:
-    """Accuracy over growing sizes: where the hard sets are chosen from."""
+    """Accuracy over growing sizes: where the hard set is chosen from."""
     return [score(network, task, size, count, seed) for task, sizes in LADDER.items() for size in sizes]
 
 
 def easy(network: Network, count: int, seed: int) -> list[Score]:
     """Accuracy on the easy sets; the far ones ask a fourth as many questions."""
-    return [
-        score(network, task, size, count // 4 if task.endswith("_far") else count, seed) for task, size in EASY.items()
-    ]
+    guess, scores = guess_of(network), []
+    for name, (_, size) in EASY.items():
+        asked = easy_questions(name, count // 4 if name.endswith("_far") else count, seed)
+        scores.append(Score(name, size, count_right(guess, asked), len(asked)))
+    return scores

@@ -1,4 +1,4 @@
-"""The Llama architecture for training: parameters named as in a Hugging Face checkpoint, rows of several widths at once.
+"""The Llama architecture for training: parameters named as in a Hugging Face checkpoint, rows of several widths.
 
 Everything but attention works on a flat run of tokens of one length, so torch.compile sees one shape; attention alone
 cuts it into its groups of rows. The residual stream is fp32, matrix products are in ``compute`` dtype.
@@ -55,9 +55,17 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 
 def before_attention(
-    x: Tensor, norm: Tensor, wq: Tensor, wk: Tensor, wv: Tensor, cos: Tensor, sin: Tensor, eps: float, dtype: torch.dtype
+    x: Tensor,
+    norm: Tensor,
+    wq: Tensor,
+    wk: Tensor,
+    wv: Tensor,
+    cos: Tensor,
+    sin: Tensor,
+    eps: float,
+    dtype: torch.dtype,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Queries, keys and values of every token, [tokens, heads, head_dim]."""
+    """Return queries, keys and values of every token, [tokens, heads, head_dim]."""
     size = 2 * cos.shape[-1]
     h = rms_norm(x, norm, eps).to(dtype)
     q = F.linear(h, wq.to(dtype)).view(x.shape[0], -1, size)
@@ -69,7 +77,7 @@ def before_attention(
 def after_attention(
     x: Tensor, mixed: Tensor, wo: Tensor, norm: Tensor, gate: Tensor, up: Tensor, down: Tensor, eps: float
 ) -> Tensor:
-    """The residual stream after the attention's output projection and the MLP."""
+    """Return the residual stream after the attention's output projection and the MLP."""
     dtype = mixed.dtype
     x = x + F.linear(mixed, wo.to(dtype)).float()
     h = rms_norm(x, norm, eps).to(dtype)
@@ -82,9 +90,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, groups: Groups) -> Tensor:
     out, start, share = [], 0, q.shape[1] // k.shape[1]
     for rows, width in groups:
         end = start + rows * width
-        query, key, value = (
-            t[start:end].view(rows, width, t.shape[1], t.shape[2]).transpose(1, 2) for t in (q, k, v)
-        )
+        query, key, value = (t[start:end].view(rows, width, t.shape[1], t.shape[2]).transpose(1, 2) for t in (q, k, v))
         key, value = key.repeat_interleave(share, dim=1), value.repeat_interleave(share, dim=1)
         mixed = F.scaled_dot_product_attention(query, key, value, is_causal=True)
         out.append(mixed.transpose(1, 2).reshape(end - start, -1))
@@ -97,7 +103,7 @@ PLAIN: Around = (before_attention, after_attention)
 
 
 def compiled() -> Around:
-    """What lies around attention, compiled; a failure shows at the first call."""
+    """Return what lies around attention, compiled; a failure shows at the first call."""
     return torch.compile(before_attention, dynamic=False), torch.compile(after_attention, dynamic=False)
 
 
@@ -117,7 +123,7 @@ class Adapter(nn.Module):
                 self.b[key] = nn.Parameter(torch.zeros(weight.shape[0], rank))
 
     def merged(self, name: str, weight: Tensor) -> Tensor:
-        """The weight with this adapter's addition, if it has one for that name."""
+        """Return the weight with this adapter's addition, if it has one for that name."""
         key = name.replace(".", "/")
         if key not in self.a:
             return weight
@@ -187,6 +193,6 @@ class Network(nn.Module):
             mlp = [w[f"{at}.mlp.{name}_proj.weight"] for name in ("gate", "up", "down")]
             norm = w[f"{at}.post_attention_layernorm.weight"]
             x = after(x, mixed, w[f"{at}.self_attn.o_proj.weight"], norm, *mlp, eps)
-        # Logits rounded to bf16 would teach the draws a staircase; a backend in bf16 rounds them, and so does evaluation.
+        # Logits rounded to bf16 would teach the draws a staircase; backends in bf16 round them, as evaluation does.
         dtype = torch.float32 if self.training else self.compute
         return F.linear(rms_norm(x, w["model.norm.weight"], eps).to(dtype), w["lm_head.weight"].to(dtype)).float()
