@@ -36,6 +36,13 @@ def test_wheel_holds_every_data_file_of_the_matrix(names: set[str]) -> None:
     assert {f"pytest_trtcheck/_matrix/{name}" for name in wanted} <= names
 
 
+def test_wheel_holds_every_file_of_the_probe_model(names: set[str]) -> None:
+    folder = CHECKOUT / "suites" / "probe_llm"
+    wanted = {path.relative_to(folder).as_posix() for path in (folder / "model").rglob("*") if path.is_file()}
+    assert {"model/README.md", "model/checksums.json", "model/draft/model.safetensors"} <= wanted
+    assert {f"pytest_trtcheck/_suites/probe_llm/{name}" for name in wanted} <= names
+
+
 def test_wheel_holds_every_module(names: set[str]) -> None:
     package = {path.relative_to(CHECKOUT).as_posix() for path in (CHECKOUT / "pytest_trtcheck").rglob("*.py")}
     suites = {
@@ -52,7 +59,7 @@ def test_wheel_leaves_out_what_only_the_checkout_needs(names: set[str], part: st
 
 def test_wheel_holds_code_and_data_only(names: set[str]) -> None:
     suffixes = {Path(name).suffix for name in names if not name.startswith(INFO)}
-    assert suffixes == {".py", ".json", ".typed"}
+    assert suffixes == {".py", ".json", ".typed", ".safetensors", ".md"}
 
 
 def test_run_from_an_empty_folder_finds_matrix_suites_and_a_verdict(fresh: Venv, tmp_path: Path) -> None:

@@ -7,29 +7,22 @@ log-probabilities and a checksum of every file. Needs torch and tokenizers; no G
 from __future__ import annotations
 
 import argparse
-import hashlib
-import json
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, processors
 
-from suites.probe_llm import tasks
+from pytest_trtcheck._suites.probe_llm import tasks
+from training.probe_llm.files import write_checksums, write_json
+from training.probe_llm.golden import write_golden
 from training.probe_llm.network import DRAFT, MAIN, TINY, Shape
 
 SPECIAL = {tasks.PAD: "<|pad|>", tasks.BOS: "<|bos|>", tasks.EOS: "<|eos|>", tasks.UNK: "<|unk|>"}
 
 
-def write_json(path: Path, value: Any) -> None:
-    """JSON with a line feed at the end, keys in the order given."""
-    path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
-
-
 def token_texts() -> dict[str, int]:
-    """The vocabulary: id = character code for printable ASCII and line feed; the rest has marks of its own."""
+    """Return the vocabulary: id = character code for printable ASCII and line feed; the rest has marks of its own."""
     texts = {}
     for i in range(tasks.VOCABULARY):
         plain = 32 <= i <= 126 or i == 10
@@ -96,7 +89,7 @@ def write_checkpoint(folder: Path, shape: Shape, state: dict[str, torch.Tensor])
 
 
 def write_adapter(folder: Path, state: dict[str, torch.Tensor]) -> None:
-    """A PEFT adapter of the parameters a/NAME and b/NAME."""
+    """Write a PEFT adapter of the parameters a/NAME and b/NAME."""
     folder.mkdir(parents=True, exist_ok=True)
     weights, targets = {}, set()
     for key, value in state.items():
@@ -110,7 +103,7 @@ def write_adapter(folder: Path, state: dict[str, torch.Tensor]) -> None:
         {
             "peft_type": "LORA",
             "task_type": "CAUSAL_LM",
-            "base_model_name_or_path": "..",
+            "base_model_name_or_path": None,
             "r": 8,
             "lora_alpha": 16,
             "lora_dropout": 0.0,
@@ -123,15 +116,6 @@ def write_adapter(folder: Path, state: dict[str, torch.Tensor]) -> None:
     )
 
 
-def write_checksums(folder: Path) -> None:
-    """SHA-256 and size of every file of the model."""
-    files = {}
-    for path in sorted(p for p in folder.rglob("*") if p.is_file() and p.name != "checksums.json"):
-        data = path.read_bytes()
-        files[path.relative_to(folder).as_posix()] = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
-    write_json(folder / "checksums.json", files)
-
-
 def main() -> None:
     """Export one run."""
     parser = argparse.ArgumentParser(prog="python -m training.probe_llm.export", description=__doc__)
@@ -141,9 +125,10 @@ def main() -> None:
     state = load_file(options.states / "main.safetensors")
     state = {name: value for name, value in state.items() if not name.startswith("adapter.")}
     shape = MAIN if state["lm_head.weight"].shape[1] == MAIN.hidden_size else TINY
-    write_checkpoint(options.to, replace(shape), state)
+    write_checkpoint(options.to, shape, state)
     write_checkpoint(options.to / "draft", DRAFT, load_file(options.states / "draft.safetensors"))
     write_adapter(options.to / "lora", load_file(options.states / "adapter.safetensors"))
+    write_golden(options.to)
     for path in options.to.rglob("*.safetensors"):
         path.chmod(0o644)  # safetensors writes files that only their owner can read
     write_checksums(options.to)
