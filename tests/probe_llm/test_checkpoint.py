@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,11 @@ def refusal(folder: Path) -> str:
     assert "\n" not in message
     assert str(folder) in message
     return message
+
+
+def test_sockets_are_denied_here() -> None:
+    with pytest.raises(AssertionError, match="tried to use the network"):
+        socket.create_connection(("127.0.0.1", 9), timeout=1)
 
 
 def test_installed_model_is_whole() -> None:

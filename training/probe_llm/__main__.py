@@ -89,7 +89,7 @@ class Run:
             for p in network.parameters():
                 p.copy_(p.bfloat16().float())
         network.eval()
-        count = 2048 if self.cuda else 16
+        count = 2048 if self.cuda else 4
         scores = evaluate.easy(network, count, seed=1001)
         if hard:
             scores += evaluate.ladder(network, count, seed=1002)

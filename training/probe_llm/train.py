@@ -121,8 +121,9 @@ class Trainer:
 
     def look(self, stage: Stage, step: int) -> None:
         """Log the accuracy on small easy sets."""
-        small = evaluate.easy(self.network, 128 if self.device.type == "cuda" else 16, seed=7)
-        hard = [evaluate.score(self.network, task, size, 128, 7) for task, size in (("tie", 21), ("close_draw", 16))]
+        count = 128 if self.device.type == "cuda" else 4
+        small = evaluate.easy(self.network, count, seed=7)
+        hard = [evaluate.score(self.network, task, size, count, 7) for task, size in (("tie", 21), ("close_draw", 16))]
         self.log.write(stage=stage.name, step=step, accuracy={s.task: round(s.accuracy, 3) for s in small + hard})
 
     def _plans(self, stage: Stage, clock: Clock) -> Iterator[str]:
