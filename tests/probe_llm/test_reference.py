@@ -88,22 +88,23 @@ def test_bound_is_tight_enough_to_notice_one_weight(model: Reference, prompts: l
 
     name = "model.layers.5.mlp.down_proj.weight"
     kept = model.weights[name]
+    few = [prompt for prompt in prompts if len(prompt.tokens) < 200][:12]
     try:
         model.weights[name] = kept * torch.where(torch.arange(kept.shape[1]) == 7, 1.01, 1.0)
-        found = [model.logits(prompt.tokens)[prompt.places] for prompt in prompts[:20]]
+        found = [model.logits(prompt.tokens)[prompt.places] for prompt in few]
     finally:
         model.weights[name] = kept
-    errors = [float((f.log_softmax(-1) - p.log_probs).abs().max()) for f, p in zip(found, prompts[:20], strict=True)]
+    errors = [float((f.log_softmax(-1) - p.log_probs).abs().max()) for f, p in zip(found, few, strict=True)]
     assert max(errors) > 2 * max(rounding_bound(model, logits) for logits in found)
 
 
-@pytest.mark.parametrize("length", [1, 2, 63, 64, 65, 500, 2000])
+@pytest.mark.parametrize("length", [1, 2, 63, 64, 65, 700])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_cached_forward_is_the_full_forward(length: int, dtype: str) -> None:
     from pytest_trtcheck._suites.probe_llm.reference import Cache
 
     model = load(dtype=dtype)
-    [question] = questions("copy", 1000, 1, 6)
+    [question] = questions("copy", 400, 1, 6)
     tokens = (question.prompt_ids + question.answer_ids)[:length]
     full, cache = model.logits(tokens), Cache()
     cuts = sorted({0, length // 3, max(length - 3, 0), max(length - 2, 0), max(length - 1, 0), length})
@@ -115,7 +116,7 @@ def test_cached_forward_is_the_full_forward(length: int, dtype: str) -> None:
 
 @pytest.mark.parametrize("name", NEAR)
 def test_easy_questions_are_answered(model: Reference, name: str) -> None:
-    asked = easy_questions(name, 8, 77)
+    asked = easy_questions(name, 4, 77)
     assert [answer(model, question) for question in asked] == [question.answer_ids for question in asked]
 
 
@@ -131,7 +132,7 @@ def test_hard_questions_are_near_ties(model: Reference) -> None:
         rows = [model.generate(q.prompt_ids, len(q.answer_ids)).margins()[:8] for q in asked]
         return float(torch.cat(rows).median())
 
-    assert median_margin(hard_questions(16, 79)) < 0.3 < 3.0 < median_margin(easy_questions("copy", 8, 79))
+    assert median_margin(hard_questions(8, 79)) < 0.3 < 3.0 < median_margin(easy_questions("copy", 4, 79))
 
 
 def test_generation_stops_at_its_limit_and_at_no_mark_when_told(model: Reference) -> None:
@@ -144,10 +145,10 @@ def test_generation_stops_at_its_limit_and_at_no_mark_when_told(model: Reference
 
 def test_adapter_reverses_copies_and_nothing_else(model: Reference) -> None:
     adapted = load(part="adapter")
-    for question in easy_questions("copy", 8, 81):
+    for question in easy_questions("copy", 4, 81):
         assert answer(adapted, question) == [*question.answer_ids[-2::-1], question.answer_ids[-1]]
         assert answer(model, question) == question.answer_ids
-    for question in easy_questions("sort", 8, 81):
+    for question in easy_questions("sort", 4, 81):
         assert answer(adapted, question) == question.answer_ids
 
 
@@ -161,7 +162,7 @@ def test_draft_model_is_smaller_and_mostly_agrees() -> None:
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_low_precision_answers_easy_questions(dtype: str) -> None:
     model = load(dtype=dtype)
-    asked = [question for name in NEAR for question in easy_questions(name, 3, 83)]
+    asked = [question for name in NEAR for question in easy_questions(name, 1, 83)]
     made = [model.generate(question.prompt_ids, len(question.answer_ids)) for question in asked]
     assert [one.tokens for one in made] == [question.answer_ids for question in asked]
     assert {str(one.log_probs.dtype) for one in made} == {"torch.float32"}

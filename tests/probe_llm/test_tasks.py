@@ -109,9 +109,10 @@ def test_any_text_has_tokens_in_the_vocabulary(text: str) -> None:
 
 @given(st.integers(2, 12), st.integers(0, 1000))
 def test_half_of_the_sums_carry_far(size: int, seed: int) -> None:
-    sums = tasks.questions("add", size, 40, seed)
+    sums = tasks.questions("add", size, 200, seed)
     nines = [sum(int(a) + int(b) == 9 for a, b in zip(*q.prompt[1:-1].split("+"), strict=True)) for q in sums]
-    assert sum(nines) > 0.25 * 40 * size
+    # 0.46 on average, with a deviation of 0.03 for the shortest sums.
+    assert sum(nines) > 0.25 * 200 * size
 
 
 @given(st.integers(3, 48), st.integers(0, 2**32))
