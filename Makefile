@@ -23,7 +23,7 @@ test: lint
 	$(TEST_VENV)/bin/python -m coverage report --include='pytest_trtcheck/probe/*,pytest_trtcheck/verdict/*'
 	$(MAKE) --no-print-directory test-torch
 
-# What runs kernels, in a venv with torch: in the other one, runs of the tool would find it and judge it too.
+# What runs kernels or models, in a venv with torch and transformers: in the other one, runs of the tool would judge them too.
 test-torch: $(TORCH_VENV)/.ready
 	OMP_NUM_THREADS=1 $(TORCH_VENV)/bin/python -m pytest $(WORKERS) $(ARGS) -m torch
 
@@ -66,7 +66,7 @@ $(TEST_VENV)/.ready: pyproject.toml
 $(TORCH_VENV)/.ready: pyproject.toml
 	@$(PYTHON) -c '$(NEEDS_PYTHON)'
 	$(PYTHON) -m venv $(TORCH_VENV)
-	$(TORCH_VENV)/bin/python $(PIP_INSTALL) -e '.[dev]' $(TORCH)
+	$(TORCH_VENV)/bin/python $(PIP_INSTALL) -e '.[dev,training]' $(TORCH)
 	touch $@
 
 clean:
