@@ -132,7 +132,7 @@ class Run:
             return {key: Question(*fields) for key, fields in json.loads(handed_over).items()}
         return {key: Question(asked.id, getattr(asked, "needs_import", "")) for key, asked in self.stack_suite.items()}
 
-    @property
+    @cached_property
     def where(self) -> Where:
         """Where kernels would run: on a GPU when there is one that checks may use and torch was built for CUDA."""
         from pytest_trtcheck.providers import Where

@@ -13,6 +13,7 @@ from pytest_trtcheck._suites.attention.cases import cases, left_out
 from pytest_trtcheck._suites.support.registry import BrokenHook, UnusableError, ask, find_providers
 from pytest_trtcheck.model.report import Unsupported
 from pytest_trtcheck.providers.attention import compilation_of, component_of
+from pytest_trtcheck.rules.attention import Expectation, expected
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -47,6 +48,24 @@ def features_of(case: AttentionCase) -> tuple[str, ...]:
     return tuple(sorted({*case.features, case.dtype, f"d{case.head_size}"}))
 
 
+def expectation_of(run: Run, case: AttentionCase, provider: AttentionProvider) -> Expectation:
+    """Ask the matrix what a case should do here on a provider."""
+    where = run.where
+    return expected(
+        run.matrix,
+        provider=provider.name,
+        versions=where.versions,
+        device="cuda" if where.device == "cuda" else "cpu",
+        compute_capability=where.compute_capability or None,
+        features=case.features,
+        dtype=case.dtype,
+        kv_dtype=case.kv_dtype or case.dtype,
+        head_size=case.head_size,
+        heads=case.heads,
+        kv_heads=case.kv_heads,
+    )
+
+
 PLAN: pytest.StashKey[Plan] = pytest.StashKey()
 
 
@@ -78,6 +97,10 @@ def _make_plan(config: pytest.Config, run: Run) -> Plan:
             broken.append(BrokenHook(provider.name, f"asked what it can do: {error}"))
             continue
         able[provider.name] = frozenset(within)
+        for case in refusals.keys() - set(within):
+            expectation = expectation_of(run, case, provider)
+            if expectation.verdict == "works":
+                refusals[case] += f"; by the matrix the library can (row {expectation.row})"
         unsupported += _unsupported(provider.name, refusals)
     pairs = tuple(
         (case, provider) for case in chosen for provider in found.usable if case in able.get(provider.name, ())

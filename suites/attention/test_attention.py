@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_trtcheck._suites.attention import NEEDS
-from pytest_trtcheck._suites.attention.plan import BROKEN_HOOK_CHECK, CHECK_OF_PHASE, features_of, plan_of
+from pytest_trtcheck._suites.attention.plan import (
+    BROKEN_HOOK_CHECK,
+    CHECK_OF_PHASE,
+    expectation_of,
+    features_of,
+    plan_of,
+)
 from pytest_trtcheck.model.report import Reason
 from pytest_trtcheck.providers.attention import component_of
 from pytest_trtcheck.session import compared, fail, not_run, run_of
@@ -17,7 +23,6 @@ if TYPE_CHECKING:
     from pytest_trtcheck._suites.attention.workbench import Workbench
     from pytest_trtcheck._suites.support.registry import BrokenHook
     from pytest_trtcheck.providers import AttentionCase, AttentionProvider
-    from pytest_trtcheck.rules.attention import Expectation
     from pytest_trtcheck.session.run import Run
 
 
@@ -73,7 +78,7 @@ def test_case(case: AttentionCase, provider: AttentionProvider, too_slow: str, r
     if judgement.comparison is not None:
         compared(request, judgement.comparison)
     if judgement.state == "refused":
-        expectation = _expected(run, case, provider)
+        expectation = expectation_of(run, case, provider)
         if expectation.verdict == "works":
             words = f"refused ({judgement.message}), and should work: {expectation.words} ({expectation.source})"
             fail(request, words, words)
@@ -103,22 +108,3 @@ def _workbench(request: pytest.FixtureRequest, run: Run, case: AttentionCase) ->
     except torch.OutOfMemoryError as error:
         not_run(request, Reason.TOO_LITTLE_MEMORY, str(error).splitlines()[0])
     return bench
-
-
-def _expected(run: Run, case: AttentionCase, provider: AttentionProvider) -> Expectation:
-    """Ask the matrix what this case should do here."""
-    from pytest_trtcheck.rules.attention import expected
-
-    arguments: dict[str, Any] = {
-        "provider": provider.name,
-        "versions": run.where.versions,
-        "device": run.where.device,
-        "compute_capability": run.where.compute_capability or None,
-        "features": case.features,
-        "dtype": case.dtype,
-        "kv_dtype": case.kv_dtype or case.dtype,
-        "head_size": case.head_size,
-        "heads": case.heads,
-        "kv_heads": case.kv_heads,
-    }
-    return expected(run.matrix, **arguments)

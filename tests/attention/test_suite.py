@@ -178,7 +178,11 @@ def test_the_report_tells_what_was_left_out_and_what_each_provider_can(pytester:
     cells = {(cell["provider"], cell["feature"]): cell for cell in report["support"]}
     assert cells["torch_eager", "dense"]["state"] == "works"
     assert cells["torch_flash", "soft_cap"]["state"] == "not supported here"
-    assert cells["torch_flash", "soft_cap"]["words"]
+    assert cells["torch_flash", "soft_cap"]["words"] == "SDPA has no soft cap"
+    flex = cells["torch_flex", "soft_cap"]
+    assert (flex["state"], flex["passed"]) == ("not supported here", 0)
+    assert flex["words"].startswith("needs a GPU")
+    assert "by the matrix the library can (row attention/torch_flex" in flex["words"]
     assert any(line.startswith("attention: ") and "combinations" in line for line in report["not_looked_at"])
     result.stdout.fnmatch_lines(["*attention, by provider*"])
 
