@@ -6,6 +6,7 @@ downloaded and 8 GB kept. ``pytest -m "not real_stack"`` leaves these tests out.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -47,7 +48,15 @@ REAL_STACKS = {
 def real_stack() -> Use:
     """Return a function that gives the venv of a real stack, built on first use."""
     root = Path(os.environ.get("TRTCHECK_REAL_STACKS") or CHECKOUT / ".real-stacks")
-    return lambda name: build(name, root)
+    return lambda name: build_alone(name, root)
+
+
+def build_alone(name: str, root: Path) -> Venv:
+    """Return the venv ``name``; test files on other workers wait, since they may want the same one."""
+    root.mkdir(parents=True, exist_ok=True)
+    with (root / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return build(name, root)
 
 
 def build(name: str, root: Path) -> Venv:
