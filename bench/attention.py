@@ -55,8 +55,8 @@ def _where() -> Where:
     stack = probe_host(Level.STATIC)
     gpu = torch.cuda.is_available()
     capability = ".".join(map(str, torch.cuda.get_device_capability())) if gpu else ""
-    versions = {fact.key: fact.value or "" for fact in stack.facts.values() if fact.is_found}
-    return Where("cuda" if gpu else "cpu", capability, versions)
+    distributions = {entry.name: entry.version for entry in stack.distributions}
+    return Where("cuda" if gpu else "cpu", capability, stack.versions, distributions)
 
 
 def _run(level: Level) -> str:

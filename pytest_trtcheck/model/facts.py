@@ -176,6 +176,11 @@ class Stack:
         """Return the value of a fact that was found, else None."""
         return self.get(key).value if key in self.facts and self.facts[key].is_found else None
 
+    @property
+    def versions(self) -> dict[str, str]:
+        """Value of every fact that was found, by its key; empty for one that is there without a version."""
+        return {fact.key: fact.value or "" for fact in self.facts.values() if fact.is_found}
+
     def distribution(self, name: str) -> Distribution | None:
         """Return the installed distribution of that normalised name."""
         return next((dist for dist in self.distributions if dist.name == name), None)

@@ -199,19 +199,15 @@ def _support(report: RunReport) -> str:
     """Return a table of features by provider for each suite that runs on providers."""
     parts = []
     for suite, providers in support_of_suites(report).items():
-        cells = {
-            (cell.feature, entry.provider): cell
-            for entry in providers
-            for members in entry.by_state.values()
-            for cell in members
-        }
+        cells = {(cell.feature, name): cell for name, of_provider in providers.items() for cell in of_provider}
         features = sorted({feature for feature, _ in cells})
-        names = [entry.provider for entry in providers]
-        rows = [(code(feature), *(_support_cell(cells.get((feature, name))) for name in names)) for feature in features]
+        rows = [
+            (code(feature), *(_support_cell(cells.get((feature, name))) for name in providers)) for feature in features
+        ]
         signs = ", ".join(f"{sign} {state}" for state, sign in SUPPORT_SIGNS.items())
         parts += [
             f"## {escape(suite)}, by provider",
-            _rows(("Feature", *map(code, names)), rows),
+            _rows(("Feature", *map(code, providers)), rows),
             f"{signs}; numbers are cases that passed of those that ran or were refused.",
         ]
     return "\n\n".join(parts)

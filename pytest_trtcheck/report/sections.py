@@ -104,34 +104,12 @@ SUPPORT_SIGNS = {
 """In the order in which a reader wants them told."""
 
 
-@dataclass(frozen=True)
-class SupportOfProvider:
-    """One line of the table of providers by feature."""
-
-    provider: str
-    by_state: dict[str, tuple[SupportCell, ...]]
-    """Cells by state, states in the order of SUPPORT_SIGNS, those without a cell left out."""
-
-
-def support_of_suites(report: RunReport) -> dict[str, list[SupportOfProvider]]:
-    """Return providers with their features by what became of them, for each suite that runs on providers."""
+def support_of_suites(report: RunReport) -> dict[str, dict[str, list[SupportCell]]]:
+    """Return the cells of each provider, for each suite that runs on providers."""
     suites: dict[str, dict[str, list[SupportCell]]] = {}
     for cell in report.support:
         suites.setdefault(cell.suite, {}).setdefault(cell.provider, []).append(cell)
-    return {
-        suite: [
-            SupportOfProvider(
-                provider,
-                {
-                    state: told
-                    for state in SUPPORT_SIGNS
-                    if (told := tuple(cell for cell in cells if cell.state == state))
-                },
-            )
-            for provider, cells in providers.items()
-        ]
-        for suite, providers in suites.items()
-    }
+    return suites
 
 
 def describe_source(source: Source) -> str:

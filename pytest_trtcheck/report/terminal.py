@@ -14,6 +14,7 @@ from pytest_trtcheck.report.columns import GAP, Column, fit, shorten
 from pytest_trtcheck.report.sections import (
     OUTCOME_WORDS,
     REASON_WORDS,
+    SUPPORT_SIGNS,
     broken_results,
     count_outcomes,
     describe_faults,
@@ -205,12 +206,13 @@ def _support(printer: _Printer, report: RunReport) -> None:
     """Tell for each provider which features work, fail, are refused or out of reach."""
     for suite, providers in support_of_suites(report).items():
         printer.heading(f"{_name(suite)}, by provider")
-        for entry in providers[:MAX_LISTED]:
-            printer.line(f"  {_name(entry.provider)}", "bold")
-            for state, cells in entry.by_state.items():
+        for provider in list(providers)[:MAX_LISTED]:
+            printer.line(f"  {_name(provider)}", "bold")
+            for state in SUPPORT_SIGNS:
+                told = ", ".join(_feature(cell) for cell in providers[provider] if cell.state == state)
                 style = {"works": "green", "fails": "red", "refused": "yellow"}.get(state, "dim")
-                printer.wrapped(one_line(", ".join(map(_feature, cells)), 2000), "    ", f"{state:<18}  ", style)
-        _more(printer, providers)
+                printer.wrapped(one_line(told, 2000), "    ", f"{state:<18}  ", style)
+        _more(printer, list(providers))
 
 
 def _feature(cell: SupportCell) -> str:

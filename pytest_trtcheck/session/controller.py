@@ -84,7 +84,7 @@ class Controller:
             "trtcheck_questions": json.dumps(self.run.questions),
             "trtcheck_exchange": str(self.exchange.folder),
             "trtcheck_gpu_count": self.arrangement.gpu_count,
-            "trtcheck_seed": self.run.draw_seed(),
+            "trtcheck_seed": self.run.next_seed,
         }
 
     def pytest_testnodeready(self, node: Any) -> None:

@@ -14,7 +14,7 @@ from pytest_trtcheck.model.components import title_of
 from pytest_trtcheck.model.facts import ImportStatus
 from pytest_trtcheck.model.level import Level
 from pytest_trtcheck.model.report import Reason
-from pytest_trtcheck.session.outcome import COMPARISON, MESSAGE, NOT_RUN_REASON
+from pytest_trtcheck.session.outcome import COMPARISON, MESSAGE, NOT_RUN_REASON, leave_out
 
 if TYPE_CHECKING:
     from pytest_trtcheck.session.run import Run
@@ -79,16 +79,14 @@ class Execution:
                 pytest.fail(f"mark {name} of {item.nodeid}: expected one number above 0", pytrace=False)
         needed = int(marker_number(item, "trtcheck_gpus") or 0)
         if needed > self.run.gpu_count:
-            item.stash[NOT_RUN_REASON] = Reason.NO_GPU
-            pytest.skip(f"needs {needed} GPUs, {self.run.gpu_count} here")
+            leave_out(item, Reason.NO_GPU, f"needs {needed} GPUs, {self.run.gpu_count} here")
         self._skip_what_the_level_leaves_out(item)
         self._skip_what_does_not_import(item)
 
     def _skip_what_the_level_leaves_out(self, item: pytest.Item) -> None:
         marker = item.get_closest_marker("trtcheck_level")
         if marker is not None and self.run.settings.level.rank < Level(marker.args[0]).rank:
-            item.stash[NOT_RUN_REASON] = Reason.LEVEL
-            pytest.skip(f"runs from level {marker.args[0]} on")
+            leave_out(item, Reason.LEVEL, f"runs from level {marker.args[0]} on")
 
     def _skip_what_does_not_import(self, item: pytest.Item) -> None:
         """Do not run a check on a library that does not even import: the stack suite says why, once."""
@@ -96,10 +94,8 @@ class Execution:
         for component in planned.needs if planned else ():
             outcome = self.run.import_outcome(component)
             if outcome.status is not ImportStatus.OK:
-                item.stash[NOT_RUN_REASON] = Reason.MISSING_COMPONENT
-                pytest.skip(
-                    f"{title_of(component)} does not import ({outcome.status.value}); see TRC-IMP-001-{component}"
-                )
+                words = f"{title_of(component)} does not import ({outcome.status.value}); see TRC-IMP-001-{component}"
+                leave_out(item, Reason.MISSING_COMPONENT, words)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:

@@ -29,10 +29,15 @@ OWN_TESTS = "tests"
 """Suite name of what the user collected beside the bundled suites."""
 
 
+def leave_out(item: pytest.Item, reason: Reason, message: str) -> NoReturn:
+    """Do the same to an item that is about to run."""
+    item.stash[NOT_RUN_REASON] = reason
+    pytest.skip(message)
+
+
 def not_run(request: pytest.FixtureRequest, reason: Reason, message: str) -> NoReturn:
     """End a check as not run, with the reason that every report shows."""
-    request.node.stash[NOT_RUN_REASON] = reason
-    pytest.skip(message)
+    leave_out(request.node, reason, message)
 
 
 def fail(request: pytest.FixtureRequest, message: str, text: str) -> NoReturn:

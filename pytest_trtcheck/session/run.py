@@ -143,16 +143,20 @@ class Run:
         return Where(
             device="cuda" if gpus else "cpu",
             compute_capability=gpus[0].compute_capability if gpus else "",
-            versions={fact.key: fact.value or "" for fact in stack.facts.values() if fact.is_found},
+            versions=stack.versions,
             distributions={entry.name: entry.version for entry in stack.distributions},
         )
 
+    @cached_property
+    def next_seed(self) -> int:
+        """What will be drawn from if anything is; a worker takes it from its controller."""
+        handed_over = getattr(self.config, "workerinput", {}).get("trtcheck_seed")
+        asked = handed_over if handed_over is not None else self.settings.seed
+        return secrets.randbelow(2**31) if asked is None else int(asked)
+
     def draw_seed(self) -> int:
         """Return the seed of this run: the one that was asked for, else a fresh one, the same in all processes."""
-        if self.seed is None:
-            handed_over = getattr(self.config, "workerinput", {}).get("trtcheck_seed")
-            asked = handed_over if handed_over is not None else self.settings.seed
-            self.seed = secrets.randbelow(2**31) if asked is None else asked
+        self.seed = self.next_seed
         return self.seed
 
     @cached_property

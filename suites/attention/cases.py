@@ -110,7 +110,7 @@ def cases(level: Level) -> tuple[AttentionCase, ...]:
     """Return the cases of a level, those of the levels below it included; none at level static."""
     if level is Level.STATIC:
         return ()
-    chosen: dict[str, list[Row]] = json.loads(FILE.read_text(encoding="utf-8"))
+    chosen = _stored()
     found = (*map(_case, chosen[Level.QUICK.value]), *_CORNERS)
     if level is not Level.QUICK:
         found += (*map(_case, chosen[Level.STANDARD.value]), *_LONG)
@@ -119,11 +119,16 @@ def cases(level: Level) -> tuple[AttentionCase, ...]:
     return tuple(dict.fromkeys(found))
 
 
+@cache
+def _stored() -> dict[str, Any]:
+    """Return the rows of each level, and under ``combinations`` how many valid ones its lengths make."""
+    stored: dict[str, Any] = json.loads(FILE.read_text(encoding="utf-8"))
+    return stored
+
+
 def left_out(level: Level) -> str:
     """Say how the cases of a level were chosen and how many combinations that left out."""
-    levels = [one for one in _LENGTHS if one is Level.QUICK or level is not Level.QUICK]
-    lengths = [name for one in levels for name in _LENGTHS[one]]
-    total = len(all_rows({**_FACTORS, "lengths": lengths}, is_valid))
+    total = sum(_stored()["combinations"][one.value] for one in _LENGTHS if one.rank <= level.rank)
     longest = max(max(case.kv_lengths) for case in cases(level))
     return (
         f"attention: {total} combinations of shape, page size, heads, head size, dtype, extra and lengths, but for "
@@ -180,14 +185,13 @@ def _case(row: Row) -> AttentionCase:
 
 def chosen_text() -> str:
     """Return what ``cases.json`` should hold."""
-    chosen = {
-        level.value: choose({**_FACTORS, "lengths": lengths}, is_valid, seed=number)
-        for number, (level, lengths) in enumerate(_LENGTHS.items())
-    }
-    lines = [
-        f' "{name}": [\n' + ",\n".join(f"  {json.dumps(row)}" for row in rows) + "\n ]" for name, rows in chosen.items()
-    ]
-    return "{\n" + ",\n".join(lines) + "\n}\n"
+    factors = {level.value: {**_FACTORS, "lengths": lengths} for level, lengths in _LENGTHS.items()}
+    counts = {level: len(all_rows(of_level, is_valid)) for level, of_level in factors.items()}
+    parts = [f' "combinations": {json.dumps(counts)}']
+    for number, (level, of_level) in enumerate(factors.items()):
+        rows = ",\n".join(f"  {json.dumps(row)}" for row in choose(of_level, is_valid, seed=number))
+        parts.append(f' "{level}": [\n{rows}\n ]')
+    return "{\n" + ",\n".join(parts) + "\n}\n"
 
 
 if __name__ == "__main__":

@@ -80,9 +80,8 @@ class AttentionInputs:
     def poison(self) -> None:
         """Fill the answer's place with NaN, and what the allocator will hand out next."""
         self.out = torch.full_like(self.q, math.nan)
-        # A provider that allocates its own answer gets this memory back.
-        del_me = torch.full_like(self.q, math.nan)
-        del del_me
+        # Freed at once: a provider that allocates its own answer gets this memory.
+        torch.full_like(self.q, math.nan)
 
     def _read_only(self) -> list[tuple[str, torch.Tensor]]:
         named = [(entry.name, getattr(self, entry.name)) for entry in fields(self) if entry.name != "out"]

@@ -12,6 +12,7 @@ import torch
 
 from pytest_trtcheck._suites.attention.inputs import AttentionInputs
 from pytest_trtcheck._suites.attention.reference import Reference
+from pytest_trtcheck._suites.support.words import first_line
 from pytest_trtcheck.model.report import Comparison
 from pytest_trtcheck.providers import AttentionCase, AttentionProvider, Refused
 
@@ -56,9 +57,9 @@ def judge(case: AttentionCase, provider: AttentionProvider, inputs: AttentionInp
     except (KeyboardInterrupt, pytest.exit.Exception):
         raise
     except (Refused, NotImplementedError) as refusal:
-        return _with_inputs(inputs, Judgement(REFUSED, _words(refusal)))
+        return _with_inputs(inputs, Judgement(REFUSED, first_line(refusal, _MOST_WORDS)))
     except BaseException as error:  # noqa: BLE001 - whatever a kernel raises is its result, sys.exit too
-        message = f"{type(error).__name__}: {_words(error)}"
+        message = f"{type(error).__name__}: {first_line(error, _MOST_WORDS)}"
         return _with_inputs(inputs, Judgement(FAILED, message, text=traceback.format_exc()))
     wrong = _wrong_form(answer, inputs.q)
     if wrong:
@@ -97,7 +98,7 @@ def _with_inputs(inputs: AttentionInputs, judgement: Judgement) -> Judgement:
         changed = inputs.changed()
     except RuntimeError as error:
         # A kernel that reads where it must not leaves a device on which nothing runs any more.
-        message = f"{judgement.message}; and then the inputs could not be read: {_words(error)}"
+        message = f"{judgement.message}; and then the inputs could not be read: {first_line(error, _MOST_WORDS)}"
         return replace(judgement, state=FAILED, message=message, spoiled=True)
     if not changed:
         return judgement
@@ -105,12 +106,3 @@ def _with_inputs(inputs: AttentionInputs, judgement: Judgement) -> Judgement:
     if judgement.state != PASSED:
         message = f"{judgement.message}; {message}"
     return replace(judgement, state=FAILED, message=message, spoiled=True)
-
-
-def _words(error: BaseException) -> str:
-    """Return the first line of what an exception says, or that it says nothing."""
-    try:
-        lines = str(error).strip().splitlines()
-    except Exception:  # noqa: BLE001 - an exception may fail to tell itself
-        lines = []
-    return lines[0][:_MOST_WORDS] if lines else "no words"

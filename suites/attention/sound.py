@@ -15,15 +15,19 @@ _LOWEST = -1e30
 """Stands in for the highest logit of a block that is all hidden."""
 
 
-class Blockwise(Eager):
+class FromLogits(Eager):
+    """Softmax and product in one step: ``combine`` is given masked logits for weights."""
+
+    def softmax(self, logits: torch.Tensor) -> torch.Tensor:
+        """Hand the masked logits on as they are."""
+        return logits
+
+
+class Blockwise(FromLogits):
     """Keys in blocks of 64, with a running maximum, total and answer, as FlashAttention has them."""
 
     name = "sound_blocks_64"
     block = 64
-
-    def softmax(self, logits: torch.Tensor) -> torch.Tensor:
-        """Hand the masked logits on as they are: softmax and product are one step here."""
-        return logits
 
     def combine(self, weights: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
         """Return the answer from masked logits."""
@@ -73,15 +77,11 @@ class Blocks128Reversed(Blockwise):
         return range(0, keys, self.block)[::-1]
 
 
-class SplitKv(Eager):
+class SplitKv(FromLogits):
     """Keys split into four parts computed on their own and combined by log-sum-exp, as flash decoding does."""
 
     name = "sound_split_kv"
     parts = 4
-
-    def softmax(self, logits: torch.Tensor) -> torch.Tensor:
-        """Hand the masked logits on as they are."""
-        return logits
 
     def combine(self, weights: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
         """Return the answer from masked logits."""
@@ -122,14 +122,10 @@ class PowersOfTwo(Eager):
         return powers / powers.sum(dim=-1, keepdim=True)
 
 
-class LateDivision(Eager):
+class LateDivision(FromLogits):
     """Exponentials are rounded to the dtype and multiplied; the division comes last."""
 
     name = "sound_late_division"
-
-    def softmax(self, logits: torch.Tensor) -> torch.Tensor:
-        """Hand the masked logits on as they are."""
-        return logits
 
     def combine(self, weights: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
         """Return the answer from masked logits."""

@@ -16,6 +16,8 @@ from typing import Any, TypeVar
 
 import pytest
 
+from pytest_trtcheck._suites.support.words import first_line
+
 T = TypeVar("T")
 
 ASKING_SECONDS = 20.0
@@ -59,7 +61,7 @@ def ask(question: Callable[[], T]) -> T:
     except _TimeIsUp:
         raise UnusableError(f"no answer within {ASKING_SECONDS:g} s") from None
     except BaseException as error:  # noqa: BLE001 - sys.exit and pytest.skip must not end the run or drop a module
-        raise UnusableError(f"{type(error).__name__}: {_first_line(error)}") from None
+        raise UnusableError(f"{type(error).__name__}: {first_line(error, _MOST_WORDS)}") from None
 
 
 def find_providers(config: pytest.Config, hook_name: str) -> Providers:
@@ -129,13 +131,6 @@ def _looked_at(provider: Any) -> tuple[Any, list[str]]:
     """Return a provider's name, and which of its methods are missing."""
     missing = [method for method in ("why_not", "run") if not callable(getattr(provider, method, None))]
     return getattr(provider, "name", None), missing
-
-
-def _first_line(error: BaseException) -> str:
-    try:
-        return next(iter(str(error).strip().splitlines()), "no words")[:_MOST_WORDS]
-    except Exception:  # noqa: BLE001 - an exception may fail to tell itself
-        return "no words"
 
 
 def _short(plugin: str) -> str:

@@ -29,7 +29,6 @@ def pinned() -> Iterator[None]:
         with ExitStack() as stack:
             for device in ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",):
                 stack.enter_context(torch.autocast(device, enabled=False))
-            stack.enter_context(torch.no_grad())
             yield
     finally:
         torch.set_default_device(None)

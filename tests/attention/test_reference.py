@@ -136,3 +136,72 @@ def test_the_bound_follows_the_dtype() -> None:
         bounds[dtype] = float(made.bound.rms.median())
     assert torch.finfo(torch.float32).eps < bounds["fp32"] < 1e-2 * bounds["fp16"]
     assert 4 < bounds["bf16"] / bounds["fp16"] < 16
+
+
+def by_loop(case: AttentionCase, sequence: Any) -> Any:
+    """Attention of one sequence once more, number by number and with complex numbers for rotations."""
+    import cmath
+    import math
+
+    q, k, v = (part.tolist() for part in (sequence.q, sequence.k, sequence.v))
+    half = case.head_size // 2
+
+    def turned(row: list[float], position: int) -> list[float]:
+        pairs = [(2 * i, 2 * i + 1) if case.rotary_interleaved else (i, i + half) for i in range(half)]
+        answer = [0.0] * case.head_size
+        for i, (a, b) in enumerate(pairs):
+            angle = position * case.rotary_base ** (-2 * i / case.head_size)
+            number = complex(row[a], row[b]) * cmath.exp(1j * angle)
+            answer[a], answer[b] = number.real, number.imag
+        return answer
+
+    queries, keys = len(q), len(k)
+    answer = []
+    for i in range(queries):
+        position = keys - queries + i
+        for head in range(case.heads):
+            group = head // (case.heads // case.kv_heads)
+            row = turned(q[i][head], position) if case.rotary_base else q[i][head]
+            logits = []
+            for j in range(position + 1):
+                is_cached = case.layout == "paged"
+                key = turned(k[j][group], j) if case.rotary_base and not is_cached else k[j][group]
+                logit = case.scale * math.fsum(a * b for a, b in zip(row, key, strict=True))
+                if case.soft_cap:
+                    logit = case.soft_cap * math.tanh(logit / case.soft_cap)
+                if case.alibi:
+                    logit -= 2.0 ** (-8 * (head + 1) / case.heads) * abs(position - j)
+                logits.append(logit)
+            top = max(logits)
+            weights = [math.exp(logit - top) for logit in logits]
+            total = math.fsum(weights)
+            answer.append([
+                math.fsum(weight * v[j][group][channel] for j, weight in enumerate(weights)) / total
+                for channel in range(case.head_size)
+            ])  # fmt: skip
+    return answer
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {"rotary_base": 10000.0},
+        {"rotary_base": 100.0, "rotary_interleaved": True},
+        {"soft_cap": 10.0},
+        {"alibi": True},
+        {"logit_shift": 100.0},
+        {"rotary_base": 10000.0, "soft_cap": 10.0, "alibi": True},
+    ],
+    ids="-".join,
+)
+@pytest.mark.parametrize("is_cached", [False, True], ids=["packed", "paged"])
+def test_rotary_soft_cap_and_alibi_are_as_the_case_says(extra: dict[str, Any], *, is_cached: bool) -> None:
+    import torch
+
+    if is_cached:
+        case = AttentionCase("chunked", "causal", "paged", (3,), (11,), 4, 2, 32, "fp32", page_size=16, **extra)
+    else:
+        case = AttentionCase("context", "causal", "packed", (9,), (9,), 4, 2, 32, "fp32", **extra)
+    inputs, made = reference(case)
+    expected = torch.tensor(by_loop(case, inputs.sequences[0]), dtype=torch.float64)
+    assert (made.expected - expected).abs().max() < 1e-11
