@@ -23,8 +23,8 @@ from pytest_trtcheck._suites.attention.upstream import GRID, SECONDS_UPSTREAM, r
 from pytest_trtcheck._suites.attention.workbench import Workbench
 from pytest_trtcheck.model.level import Level
 from pytest_trtcheck.probe.host import probe_host
-from pytest_trtcheck.providers import AttentionProvider, Where
-from pytest_trtcheck.providers.attention import compilation_of, component_of
+from pytest_trtcheck.providers import AttentionProvider, Where, component_of
+from pytest_trtcheck.providers.attention import compilation_of
 
 SEED = 1
 LONGEST_COMPILATION = 2.0

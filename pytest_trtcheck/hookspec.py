@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from pytest_trtcheck.model.facts import Stack
     from pytest_trtcheck.model.report import RunReport
-    from pytest_trtcheck.providers import AttentionProvider
+    from pytest_trtcheck.providers import AttentionProvider, LlmBackend
 
 
 @pytest.hookspec(firstresult=True)
@@ -44,6 +44,27 @@ def pytest_trtcheck_attention_providers(config: pytest.Config) -> Sequence[Atten
                 return attention(inputs.q, inputs.k, inputs.v, inputs.cu_q, inputs.cu_k, scale=case.scale)
 
         def pytest_trtcheck_attention_providers(config):
+            return [Ours()]
+    """
+
+
+@pytest.hookspec
+def pytest_trtcheck_llm_backends(config: pytest.Config) -> Sequence[LlmBackend]:  # type: ignore[empty-body]
+    """Return ways to serve a language model, to be judged beside the built-in ones.
+
+    Called once per process, while checks are planned: nothing native may be loaded here. See
+    ``pytest_trtcheck.providers.llm`` for what a backend, a session, a request and its completion are::
+
+        class Ours:
+            name = "our_server"
+
+            def why_not(self, case, where):
+                return lacking(case, frozenset({"bf16", "streaming", "arrivals", "log_probs"}))
+
+            def open(self, setup, model, where):
+                return OurSession(model.main, dtype=setup.dtype)  # has generate(requests) and close()
+
+        def pytest_trtcheck_llm_backends(config):
             return [Ours()]
     """
 

@@ -89,6 +89,20 @@ class Comparison:
 
 
 @dataclass(frozen=True)
+class Measurement:
+    """A figure that a check measured: a rate, a time, a count. It decides nothing by itself."""
+
+    name: str
+    """``throughput``, ``near_ties`` …; figures of one check with one name and several ``at`` are a curve."""
+    value: float
+    unit: str
+    """``tokens/s``, ``s``, ``tokens`` …"""
+    axis: str = ""
+    """What ``at`` counts, such as ``batch size``; empty for a figure on its own."""
+    at: float | None = None
+
+
+@dataclass(frozen=True)
 class Result:
     """One planned check and how it ended."""
 
@@ -119,6 +133,8 @@ class Result:
     """What the case asked of the provider, sorted."""
     comparison: Comparison | None = None
     """How near the answer came to the reference, where there is one."""
+    measurements: tuple[Measurement, ...] = ()
+    """Figures that the check measured, in its order."""
 
     def __post_init__(self) -> None:
         """Give a reason to a check that did not run, and to no other."""

@@ -4,6 +4,21 @@ Pure data, without torch: pytest's controlling process plans with it.
 """
 
 from pytest_trtcheck.providers.attention import AttentionCase, AttentionProvider, Inputs
-from pytest_trtcheck.providers.base import Refused, Where
+from pytest_trtcheck.providers.base import Refused, Where, component_of
+from pytest_trtcheck.providers.llm import Completion, LlmBackend, LlmCase, LlmSession, Model, Request, Setup
 
-__all__ = ["AttentionCase", "AttentionProvider", "Inputs", "Refused", "Where"]
+__all__ = [
+    "AttentionCase",
+    "AttentionProvider",
+    "Completion",
+    "Inputs",
+    "LlmBackend",
+    "LlmCase",
+    "LlmSession",
+    "Model",
+    "Refused",
+    "Request",
+    "Setup",
+    "Where",
+    "component_of",
+]

@@ -221,11 +221,6 @@ def compilation_of(provider: AttentionProvider, case: AttentionCase, where: Wher
     return answer
 
 
-def component_of(provider: AttentionProvider) -> str:
-    """Return the component whose release the matrix is asked about; empty for a provider that names none."""
-    return str(getattr(provider, "component", ""))
-
-
 def padding_of(provider: AttentionProvider) -> str:
     """Return what the provider wants beyond a sequence's end: ``nan``, or ``finite`` where it masks by weights of 0."""
     return "finite" if getattr(provider, "padding", "nan") == "finite" else "nan"

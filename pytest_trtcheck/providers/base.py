@@ -15,6 +15,11 @@ class Refused(Exception):  # noqa: N818 - it is no error: a library said that it
     """
 
 
+def component_of(provider: object) -> str:
+    """Return the component whose release the matrix is asked about; empty for a provider that names none."""
+    return str(getattr(provider, "component", ""))
+
+
 @dataclass(frozen=True)
 class Where:
     """The place a case would run in, known before anything native is loaded."""

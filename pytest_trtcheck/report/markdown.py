@@ -22,6 +22,7 @@ from pytest_trtcheck.report.sections import (
     describe_matrix,
     describe_source,
     group_findings,
+    measured_figures,
     not_run_by_reason,
     split_table,
     support_of_suites,
@@ -63,6 +64,7 @@ def render_markdown(report: RunReport) -> str:
         _compatible(groups.compatible),
         _results(report),
         _support(report),
+        _measured(report),
         _not_run(report.results),
         _bullets("Not looked at", report.not_looked_at),
         _footer(report),
@@ -211,6 +213,15 @@ def _support(report: RunReport) -> str:
             f"{signs}; numbers are cases that passed of those that ran or were refused.",
         ]
     return "\n\n".join(parts)
+
+
+def _measured(report: RunReport) -> str:
+    """Return a table of what checks measured; empty where nothing was."""
+    figures = measured_figures(report)
+    if not figures:
+        return ""
+    rows = [(code(figure.check), escape(figure.name), escape(figure.describe())) for figure in figures[:MAX_LISTED]]
+    return "\n\n".join(["## Measured", _rows(("Check", "What", "Figures"), rows), *_more(figures)])
 
 
 def _support_cell(cell: SupportCell | None) -> str:

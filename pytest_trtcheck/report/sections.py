@@ -112,6 +112,33 @@ def support_of_suites(report: RunReport) -> dict[str, dict[str, list[SupportCell
     return suites
 
 
+@dataclass(frozen=True)
+class Measured:
+    """All figures of one name that one check measured: a single one, or a curve."""
+
+    check: str
+    name: str
+    unit: str
+    axis: str
+    points: tuple[tuple[float | None, float], ...]
+    """Place on the axis (None for a figure on its own) and value, in the check's order."""
+
+    def describe(self) -> str:
+        """Return the figures on one line: ``1: 310, 2: 540 tokens/s, by batch size``."""
+        figures = ", ".join(f"{value:.4g}" if at is None else f"{at:g}: {value:.4g}" for at, value in self.points)
+        return f"{figures}{f' {self.unit}' if self.unit else ''}{f', by {self.axis}' if self.axis else ''}"
+
+
+def measured_figures(report: RunReport) -> list[Measured]:
+    """Return what checks measured, in the order of the report."""
+    curves: dict[tuple[str, str, str, str], list[tuple[float | None, float]]] = {}
+    for result in report.results:
+        for figure in result.measurements:
+            key = (result.name, figure.name, figure.unit, figure.axis)
+            curves.setdefault(key, []).append((figure.at, figure.value))
+    return [Measured(*key, points=tuple(points)) for key, points in curves.items()]
+
+
 def describe_source(source: Source) -> str:
     """Return document, row, day and confidence in one phrase."""
     notes = [

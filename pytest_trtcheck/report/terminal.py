@@ -22,6 +22,7 @@ from pytest_trtcheck.report.sections import (
     describe_matrix,
     describe_source,
     group_findings,
+    measured_figures,
     not_run_by_reason,
     split_table,
     support_of_suites,
@@ -75,6 +76,7 @@ def render_terminal(
         _compatible(printer, groups.compatible, verbosity)
         _checks(printer, report)
         _support(printer, report)
+        _measured(printer, report)
         _list(printer, "not looked at", report.not_looked_at)
         _identity(printer, report)
     _verdict(printer, report, verbosity)
@@ -213,6 +215,17 @@ def _support(printer: _Printer, report: RunReport) -> None:
                 style = {"works": "green", "fails": "red", "refused": "yellow"}.get(state, "dim")
                 printer.wrapped(one_line(told, 2000), "    ", f"{state:<18}  ", style)
         _more(printer, list(providers))
+
+
+def _measured(printer: _Printer, report: RunReport) -> None:
+    """Tell what checks measured."""
+    figures = measured_figures(report)
+    if figures:
+        printer.heading("measured")
+        for figure in figures[:MAX_LISTED]:
+            words = f"{figure.check}  {figure.name} {figure.describe()}"
+            printer.wrapped(one_line(words, 2000), "  ", "", "dim")
+        _more(printer, figures)
 
 
 def _feature(cell: SupportCell) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import pkgutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,15 +33,19 @@ def native_suites(stack: Stack) -> list[str]:
 
 
 def provider_plugins() -> list[Any]:
-    """Return what the bundled suites bring as plugins: their own providers come through the hooks of everybody's."""
-    return [importlib.import_module(f"{suite.__name__}.providers") for _, suite in _suites() if suite.NATIVE]
+    """Return what the bundled packages bring as plugins: their own providers come through the hooks of everybody's."""
+    names = [f"{package.__name__}.providers" for _, package in _packages()]
+    return [importlib.import_module(name) for name in names if importlib.util.find_spec(name)]
 
 
 def _suites() -> list[tuple[str, Any]]:
-    package = importlib.import_module(SUITES_PACKAGE)
-    names = [name for _, name, is_package in pkgutil.iter_modules(package.__path__) if is_package and name[0] != "_"]
-    suites = [(name, importlib.import_module(f"{SUITES_PACKAGE}.{name}")) for name in names]
-    return [(name, suite) for name, suite in suites if hasattr(suite, "NATIVE")]
+    return [(name, package) for name, package in _packages() if hasattr(package, "NATIVE")]
+
+
+def _packages() -> list[tuple[str, Any]]:
+    root = importlib.import_module(SUITES_PACKAGE)
+    names = [name for _, name, is_package in pkgutil.iter_modules(root.__path__) if is_package and name[0] != "_"]
+    return [(name, importlib.import_module(f"{SUITES_PACKAGE}.{name}")) for name in names]
 
 
 class SuiteModule(pytest.Module):

@@ -14,7 +14,7 @@ from pytest_trtcheck.model.components import title_of
 from pytest_trtcheck.model.facts import ImportStatus
 from pytest_trtcheck.model.level import Level
 from pytest_trtcheck.model.report import Reason
-from pytest_trtcheck.session.outcome import COMPARISON, MESSAGE, NOT_RUN_REASON, leave_out
+from pytest_trtcheck.session.outcome import COMPARISON, MEASURED, MESSAGE, NOT_RUN_REASON, leave_out
 
 if TYPE_CHECKING:
     from pytest_trtcheck.session.run import Run
@@ -111,6 +111,8 @@ class Execution:
         }
         if COMPARISON in item.stash:
             note["comparison"] = encode(item.stash[COMPARISON])
+        if MEASURED in item.stash:
+            note["measurements"] = [encode(figure) for figure in item.stash[MEASURED]]
         if report.failed and MESSAGE in item.stash:
             note["message"] = item.stash[MESSAGE]
         poisoned = item.stash.get(POISONED, None)

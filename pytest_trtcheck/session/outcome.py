@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import pytest
 
 from pytest_trtcheck.model.codec import decode
-from pytest_trtcheck.model.report import Comparison, Outcome, Reason, Result
+from pytest_trtcheck.model.report import Comparison, Measurement, Outcome, Reason, Result
 from pytest_trtcheck.session.collect import suite_of
 
 if TYPE_CHECKING:
@@ -24,6 +24,9 @@ MESSAGE: pytest.StashKey[str] = pytest.StashKey()
 
 COMPARISON: pytest.StashKey[Comparison] = pytest.StashKey()
 """Set on an item by a check that held an answer against a reference."""
+
+MEASURED: pytest.StashKey[tuple[Measurement, ...]] = pytest.StashKey()
+"""Set on an item by a check that measured something."""
 
 OWN_TESTS = "tests"
 """Suite name of what the user collected beside the bundled suites."""
@@ -49,6 +52,12 @@ def fail(request: pytest.FixtureRequest, message: str, text: str) -> NoReturn:
 def compared(request: pytest.FixtureRequest, comparison: Comparison) -> None:
     """Note how near an answer came to its reference; every report shows it, passed or failed."""
     request.node.stash[COMPARISON] = comparison
+
+
+def measured(request: pytest.FixtureRequest, *measurements: Measurement) -> None:
+    """Note figures, after those noted before; every report shows them, whatever becomes of the check."""
+    stash = request.node.stash
+    stash[MEASURED] = (*stash.get(MEASURED, ()), *measurements)
 
 
 @dataclass(frozen=True)
@@ -177,6 +186,7 @@ def _result(planned: Planned, report: pytest.TestReport, note: Mapping[str, Any]
         provider=planned.provider,
         features=planned.features,
         comparison=decode(Comparison, note["comparison"]) if note.get("comparison") else None,
+        measurements=tuple(decode(Measurement, figure) for figure in note.get("measurements", ())),
     )
 
 

@@ -12,7 +12,8 @@ import pytest
 from pytest_trtcheck._suites.attention.cases import cases, left_out
 from pytest_trtcheck._suites.support.registry import BrokenHook, UnusableError, ask, find_providers
 from pytest_trtcheck.model.report import Unsupported
-from pytest_trtcheck.providers.attention import compilation_of, component_of
+from pytest_trtcheck.providers import component_of
+from pytest_trtcheck.providers.attention import compilation_of
 from pytest_trtcheck.rules.attention import Expectation, expected
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from pytest_trtcheck._suites.attention.plan import (
     plan_of,
 )
 from pytest_trtcheck.model.report import Reason
-from pytest_trtcheck.providers.attention import component_of
+from pytest_trtcheck.providers import component_of
 from pytest_trtcheck.session import compared, fail, not_run, run_of
 
 if TYPE_CHECKING:

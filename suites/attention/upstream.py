@@ -21,8 +21,7 @@ from importlib import metadata
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
-from pytest_trtcheck.providers import AttentionCase, AttentionProvider, Refused, Where
-from pytest_trtcheck.providers.attention import component_of
+from pytest_trtcheck.providers import AttentionCase, AttentionProvider, Refused, Where, component_of
 
 if TYPE_CHECKING:
     import torch

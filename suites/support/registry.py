@@ -64,10 +64,10 @@ def ask(question: Callable[[], T]) -> T:
         raise UnusableError(f"{type(error).__name__}: {first_line(error, _MOST_WORDS)}") from None
 
 
-def find_providers(config: pytest.Config, hook_name: str) -> Providers:
+def find_providers(config: pytest.Config, hook_name: str, method: str = "run") -> Providers:
     """Call every implementation of a hook by itself and return the providers, built-in ones first, and what went wrong.
 
-    A provider has a name of its own, ``why_not`` and ``run``.
+    A provider has a name of its own, ``why_not``, and the method that the suite calls.
     """
     usable: dict[str, Any] = {}
     broken: list[BrokenHook] = []
@@ -80,7 +80,7 @@ def find_providers(config: pytest.Config, hook_name: str) -> Providers:
             broken.append(BrokenHook(plugin, str(error)))
             continue
         for provider in given:
-            problem = _problem(provider, usable)
+            problem = _problem(provider, usable, method)
             if problem:
                 broken.append(BrokenHook(plugin, problem))
             else:
@@ -114,10 +114,10 @@ def _providers(function: Callable[..., Any], arguments: list[Any]) -> list[Any]:
     return list(given)
 
 
-def _problem(provider: Any, known: dict[str, Any]) -> str:
+def _problem(provider: Any, known: dict[str, Any], method: str) -> str:
     """Return why this is no provider, empty when it is one."""
     try:
-        name, missing = ask(partial(_looked_at, provider))
+        name, missing = ask(partial(_looked_at, provider, method))
     except UnusableError as error:
         return f"a provider that cannot be looked at: {error}"
     if not isinstance(name, str) or not name.isidentifier():
@@ -127,9 +127,9 @@ def _problem(provider: Any, known: dict[str, Any]) -> str:
     return f"provider {name:.60} is there already" if name in known else ""
 
 
-def _looked_at(provider: Any) -> tuple[Any, list[str]]:
+def _looked_at(provider: Any, method: str) -> tuple[Any, list[str]]:
     """Return a provider's name, and which of its methods are missing."""
-    missing = [method for method in ("why_not", "run") if not callable(getattr(provider, method, None))]
+    missing = [method for method in ("why_not", method) if not callable(getattr(provider, method, None))]
     return getattr(provider, "name", None), missing
 
 

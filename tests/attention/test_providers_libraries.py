@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from pytest_trtcheck._suites.attention.providers import flash_attn, flashinfer, xformers
-from pytest_trtcheck.providers import AttentionCase, Refused, Where
-from pytest_trtcheck.providers.attention import compilation_of, component_of, padding_of
+from pytest_trtcheck.providers import AttentionCase, Refused, Where, component_of
+from pytest_trtcheck.providers.attention import compilation_of, padding_of
 from tests.attention.libraries import releases
 
 needs_torch = pytest.mark.torch

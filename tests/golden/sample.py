@@ -16,6 +16,7 @@ from pytest_trtcheck.model.finding import Finding, Severity, Source, Verdict
 from pytest_trtcheck.model.report import (
     Comparison,
     MatrixIdentity,
+    Measurement,
     Outcome,
     Reason,
     Result,
@@ -258,6 +259,11 @@ def sample_results() -> tuple[Result, ...]:
                 -1.25,
                 -1.2421875,
             ),
+            measurements=(
+                Measurement("throughput", 310.0, "tokens/s", "batch size", 1.0),
+                Measurement("throughput", 1043.75, "tokens/s", "batch size", 4.0),
+                Measurement("near_ties", 2.0, "tokens"),
+            ),
         ),
         Result(
             "TRC-ATT-002-fp16-hd64",
@@ -279,6 +285,7 @@ def sample_results() -> tuple[Result, ...]:
             provider=HOSTILE,
             features=("fp8_kv", HOSTILE),
             comparison=Comparison(None, 0.02, "largest element", ("row",), (3,), 0.5, None),
+            measurements=(Measurement(HOSTILE, -1e-9, HOSTILE, HOSTILE, 0.5),),
         ),
         Result(
             "TRC-ATT-003-crash",
