@@ -33,3 +33,13 @@ class ReportError(TrtcheckError):
 
 class ProbeModelError(TrtcheckError):
     """A folder is not the probe model, or a file of it is missing, damaged or not its own."""
+
+
+class ImageError(TrtcheckError):
+    """An image or archive cannot be read: damaged, cut short, larger than it may be, or of a kind nobody knows."""
+
+    def __init__(self, where: str, problem: str) -> None:
+        """Name the file or the part of it, and what is wrong with it."""
+        super().__init__(f"{where}: {problem}")
+        self.where = where
+        self.problem = problem

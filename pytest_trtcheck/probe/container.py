@@ -76,7 +76,7 @@ def container_fact(root: Root, env: Mapping[str, str]) -> Fact:
 
 def env_fact(env: Mapping[str, str]) -> Fact:
     """Return ``container_env``: the variables of the stack; what looks like a secret is masked."""
-    ours = {name: _shown(name, value) for name, value in sorted(env.items()) if _OURS.fullmatch(name)}
+    ours = {name: masked(name, value) for name, value in sorted(env.items()) if _OURS.fullmatch(name)}
     visible = env.get("NVIDIA_VISIBLE_DEVICES")
     details = {
         "variables": ours,
@@ -158,7 +158,8 @@ def _tags(env: Mapping[str, str]) -> list[Fact]:
     return facts
 
 
-def _shown(name: str, value: str) -> str:
+def masked(name: str, value: str) -> str:
+    """Return the value of a variable as reports show it: short, printable, without what may be a secret."""
     if _SECRET.search(name):
         return MASK
     clean = "".join(char if char.isprintable() else "�" for char in value)

@@ -1,4 +1,14 @@
-"""The one door to files: every file probe reads through a ``Root``, so nothing outside it can be reported."""
+"""The one door to files: every file probe reads through a ``Root``, so nothing outside it can be reported.
+
+What any root offers, be it a folder of this machine or an image that was never unpacked (``pytest_trtcheck.image``):
+
+- ``resolve``, ``readlink``, ``exists``, ``is_file``, ``is_dir``, ``size``: where a path leads, and what lies there;
+- ``listdir`` (one folder, kept) and ``walk`` (all folders below one, not kept);
+- ``open`` (a binary file that reads and seeks), ``read_start``, ``read_bytes``, ``read_text``, all bounded;
+- ``in_reading_order``: paths in the order in which they are cheapest to read one after the other.
+
+All raise ReadError in words, MissingError for what is not there, and nothing else that a file can bring about.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +23,10 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 from pytest_trtcheck.errors import TrtcheckError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 MAX_ENTRIES = 200_000
+MAX_WALKED = 2_000_000
 MAX_LINKS = 40
 TEXT_LIMIT_BYTES = 1 << 20
 
@@ -76,7 +87,7 @@ class Root:
 
     Links are followed by hand: an absolute one starts again at this root and ``..`` stops at it, so a link in
     a container image never leads to a file of the host. Listings and link targets are kept, a Root is a view
-    for one run. Another kind of root (an image archive) overrides ``_node``, ``_entries`` and ``_open``.
+    for one run. Another kind of root (an image archive) overrides ``_node``, ``_entries``, ``_size`` and ``_open``.
     """
 
     def __init__(self, path: str | Path = "/") -> None:
@@ -133,6 +144,43 @@ class Root:
             with _worded(path):
                 self._listings[real] = self._sorted_entries(path, real)
         return self._listings[real]
+
+    def walk(
+        self, top: str = "/", *, skip: frozenset[str] = frozenset(), problems: list[str] | None = None
+    ) -> Iterator[tuple[str, tuple[Entry, ...]]]:
+        """Yield every folder below ``top`` with its entries by name, links not followed; nothing of it is kept.
+
+        Folders in ``skip`` are left out whole. What cannot be listed is told in ``problems``; ReadError once more
+        than two million entries were met.
+        """
+        pending, count = [top.rstrip("/")], 0
+        while pending:
+            folder = pending.pop()
+            try:
+                with _worded(folder or "/"):
+                    entries = sorted(self._entries(folder or "/"))
+            except ReadError as error:
+                if problems is not None:
+                    problems.append(str(error))
+                continue
+            count += len(entries)
+            if count > MAX_WALKED:
+                raise ReadError(top, f"more than {MAX_WALKED} files below it")
+            yield folder or "/", tuple(entries)
+            below = [f"{folder}/{entry.name}" for entry in entries if entry.kind is Kind.FOLDER]
+            pending += [path for path in reversed(below) if path not in skip]
+
+    def size(self, path: str) -> int:
+        """Return the size in bytes of the regular file, links followed."""
+        real = self.resolve(path)
+        if self._real_kind(real) is not Kind.FILE:
+            raise ReadError(path, "not a regular file")
+        with _worded(path):
+            return self._size(real)
+
+    def in_reading_order(self, paths: Iterable[str]) -> list[str]:
+        """Return the paths in the order in which they are cheapest to read; here any order is as good."""
+        return list(paths)
 
     def open(self, path: str) -> BinaryIO:
         """Return the regular file open for reading and seeking; a FIFO or device is refused unopened."""
@@ -209,6 +257,9 @@ class Root:
                 else:
                     kind = Kind.FOLDER if item.is_dir(follow_symlinks=False) else Kind.OTHER
                 yield Entry(item.name, kind)
+
+    def _size(self, real: str) -> int:
+        return Path(self._base + real).lstat().st_size
 
     def _open(self, real: str) -> BinaryIO:
         # Should the file be swapped after it was looked at, O_NOFOLLOW and O_NONBLOCK keep the harm small.

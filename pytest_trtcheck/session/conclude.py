@@ -211,6 +211,10 @@ class Conclusion:
             # Told in the summary; a vanished folder must not take the verdict with it.
             self.files = error.written
             self.complaints.append(str(error))
+        if self.run.settings.image is not None:
+            from pytest_trtcheck.session.image import freeze
+
+            self.complaints += freeze(self.run, report)
         if self._journal:
             self._journal.write("end", exit_status=report.exit_status, seconds=report.seconds)
             self._journal.close()

@@ -21,6 +21,7 @@ from pytest_trtcheck.verdict import Evaluation, evaluate
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from pytest_trtcheck.image.pins import Contents
     from pytest_trtcheck.isolation.exchange import Exchange
     from pytest_trtcheck.model.finding import Finding
     from pytest_trtcheck.model.report import Unsupported
@@ -78,6 +79,8 @@ class Run:
         """What planning left out, in words, for every report."""
         self.seed: int | None = None
         """What inputs are drawn from; None until a suite asks for it."""
+        self.contents: Contents | None = None
+        """What the image under test contains; None where there is none, and in workers."""
         self._runners: dict[str, ImportRunner] = {}
 
     @cached_property
@@ -112,6 +115,11 @@ class Run:
             return stack_from_dict(json.loads(handed_over))
         if self.settings.described is not None:
             return self.settings.described
+        if self.settings.image is not None:
+            from pytest_trtcheck.session.image import judged_image
+
+            stack, self.contents = judged_image(self.settings.image, self.matrix)
+            return stack
         given: Stack | None = self.config.hook.pytest_trtcheck_probe_stack(config=self.config)
         if given is not None:
             return given

@@ -15,11 +15,26 @@ from pytest_trtcheck.verdict.run import FailOn
 if TYPE_CHECKING:
     import pytest
 
+    from pytest_trtcheck.image.pins import Contents
     from pytest_trtcheck.model.facts import Stack
 
 E = TypeVar("E", bound=Enum)
 
 DEFAULT_REPORT_FOLDER = "trtcheck-report"
+
+
+@dataclass(frozen=True)
+class ImageSettings:
+    """An image and what it is judged for."""
+
+    given: str
+    """``PATH`` or ``PATH@REFERENCE``."""
+    target_gpu: str
+    target_driver: str
+    freeze: Path | None
+    """Where to write what it contains."""
+    pins: Contents | None
+    """What it must contain."""
 
 
 @dataclass(frozen=True)
@@ -39,11 +54,14 @@ class Settings:
     """Time for a check that declares none of its own."""
     seed: int | None
     """What inputs are drawn from; None for a fresh one."""
+    image: ImageSettings | None = None
+    """The image to judge; None to judge this machine or what is described."""
 
 
 def read_settings(config: pytest.Config) -> Settings:
     """Resolve each setting from option, else ini key; raise OptionError for a value that cannot be used."""
-    level = _choice(config, "level", Level)
+    image = _image(config)
+    level = _choice(config, "level", Level) if image is None else _static(config)
     return Settings(
         level=level,
         profile=load_profile(_text(config, "profile")),
@@ -54,6 +72,7 @@ def read_settings(config: pytest.Config) -> Settings:
         gpus=_text(config, "gpus") or None,
         deadline_seconds=_seconds(config, "deadline", level.check_deadline_seconds),
         seed=_seed(config),
+        image=image,
     )
 
 
@@ -99,9 +118,49 @@ def _described(config: pytest.Config) -> Stack | None:
     from pytest_trtcheck.described.documents import read_text
     from pytest_trtcheck.described.read import one_stack
 
-    option = config.option.trtcheck_stack
-    path = Path(config.rootpath if option is None else config.invocation_params.dir, text)
-    return one_stack(read_text(path, text), text)
+    return one_stack(read_text(_place(config, "stack", text), text), text)
+
+
+_OF_AN_IMAGE = ("target_gpu", "target_driver", "freeze", "pins")
+
+
+def _image(config: pytest.Config) -> ImageSettings | None:
+    """Return what was asked of an image; OptionError for options of an image without one."""
+    given = _text(config, "image")
+    if not given:
+        stray = next((name for name in _OF_AN_IMAGE if getattr(config.option, f"trtcheck_{name}")), None)
+        if stray:
+            raise OptionError(f"--trtcheck-{stray.replace('_', '-')} has no effect without --trtcheck-image")
+        return None
+    if _text(config, "stack"):
+        raise OptionError("--trtcheck-image and --trtcheck-stack name two things to judge; give one of them")
+    pins = _text(config, "pins")
+    freeze = _text(config, "freeze")
+    loaded = None
+    if pins:
+        from pytest_trtcheck.image.pins import read_pins
+
+        loaded = read_pins(_place(config, "pins", pins), pins)
+    return ImageSettings(
+        given=str(_place(config, "image", given)),
+        target_gpu=_text(config, "target_gpu"),
+        target_driver=_text(config, "target_driver"),
+        freeze=_place(config, "freeze", freeze) if freeze else None,
+        pins=loaded,
+    )
+
+
+def _place(config: pytest.Config, name: str, text: str) -> Path:
+    """Return a path; of an option it is relative to where pytest was started, of an ini key to the rootdir."""
+    option = getattr(config.option, f"trtcheck_{name}")
+    return Path(config.rootpath if option is None else config.invocation_params.dir, text)
+
+
+def _static(config: pytest.Config) -> Level:
+    """Return the one level that an image is judged at: nothing of it is run."""
+    if config.option.trtcheck_level is not None and _choice(config, "level", Level) is not Level.STATIC:
+        raise OptionError("--trtcheck-level: an image is judged at level static, nothing of it is run; leave it out")
+    return Level.STATIC
 
 
 def _report_folder(config: pytest.Config) -> Path:

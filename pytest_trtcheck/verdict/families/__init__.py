@@ -18,6 +18,7 @@ from pytest_trtcheck.verdict.families.imports import imports
 from pytest_trtcheck.verdict.families.kernels import kernels
 from pytest_trtcheck.verdict.families.libraries import libraries
 from pytest_trtcheck.verdict.families.packages import packages
+from pytest_trtcheck.verdict.families.pinned import pinned
 from pytest_trtcheck.verdict.families.pins import pins
 from pytest_trtcheck.verdict.families.precision import precision
 from pytest_trtcheck.verdict.families.runtime import runtime
@@ -51,7 +52,7 @@ _BY_VERSION: Mapping[_Family, frozenset[str]] = {
 }  # fmt: skip
 """What can be asked of versions alone; each family with the facts of which it needs at least one to ask anything."""
 
-_BY_LOOKING: tuple[_Family, ...] = (device, libraries, imports, packages)
+_BY_LOOKING: tuple[_Family, ...] = (device, libraries, imports, packages, pinned)
 """What needs files, devices, metadata or imports of a stack that is there."""
 
 FAMILIES = (*_BY_VERSION, *_BY_LOOKING)

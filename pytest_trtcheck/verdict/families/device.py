@@ -32,7 +32,7 @@ def device(context: Context) -> Iterator[Finding | Unasked]:
             "TRC-DEV-001", "gpu", components=(_BROKEN[condition],), facts=("gpu",),
             expected="every GPU answers NVML", found=condition.replace("_", " "), detail=gpu.reason,
         )  # fmt: skip
-    elif gpu.is_found and not context.is_described:
+    elif gpu.is_found and context.stack.kind == "host":
         yield context.compatible(
             "TRC-DEV-001", "gpu", facts=("gpu",), expected="every GPU answers NVML",
             found=f"{len(context.stack.gpus) or 1} x {gpu.value}",

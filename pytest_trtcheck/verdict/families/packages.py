@@ -33,7 +33,7 @@ def packages(context: Context) -> Iterator[Finding | Unasked]:
 
 
 def _requirements(context: Context, dist: Distribution, key: str) -> Iterator[Finding]:
-    stack_requirements = list(_on_the_stack(dist))
+    stack_requirements = list(_on_the_stack(context, dist))
     if not stack_requirements:
         return
     unmet = [words for name, text in stack_requirements if (words := _unmet(context, name, text))]
@@ -49,18 +49,31 @@ def _requirements(context: Context, dist: Distribution, key: str) -> Iterator[Fi
         yield context.compatible("TRC-PKG-001", dist.name, facts=(key,), expected=expected, found="all met")
 
 
-def _on_the_stack(dist: Distribution) -> Iterator[tuple[str, str]]:
+def _markers(context: Context) -> dict[str, str]:
+    """Return what environment markers are evaluated with: this interpreter, or that of the image."""
+    if context.stack.kind == "host":
+        return {"extra": ""}
+    python, machine = context.value("python") or "", context.value("arch") or ""
+    known = {
+        "extra": "", "os_name": "posix", "sys_platform": "linux", "platform_system": "Linux",
+        "platform_machine": machine, "python_version": ".".join(python.split(".")[:2]), "python_full_version": python,
+    }  # fmt: skip
+    return {name: value for name, value in known.items() if value or name == "extra"}
+
+
+def _on_the_stack(context: Context, dist: Distribution) -> Iterator[tuple[str, str]]:
     """Yield name and text of each requirement on another package of the stack that applies here."""
     from packaging.requirements import InvalidRequirement, Requirement
     from packaging.utils import canonicalize_name
 
+    markers = _markers(context)
     for text in dist.requires:
         try:
             requirement = Requirement(text)
         except InvalidRequirement:
             continue
         name = canonicalize_name(requirement.name)
-        if name not in STACK_DISTRIBUTIONS or (requirement.marker and not requirement.marker.evaluate({"extra": ""})):
+        if name not in STACK_DISTRIBUTIONS or (requirement.marker and not requirement.marker.evaluate(markers)):
             continue
         yield name, f"{name}{requirement.specifier}"
 

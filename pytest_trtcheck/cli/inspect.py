@@ -1,0 +1,89 @@
+"""``inspect IMAGE``: what an image contains, without a verdict; nothing of it is run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pytest_trtcheck.cli.options import add_format, add_matrix, matrix_of, print_json
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+
+    from pytest_trtcheck.cli import Subparsers
+    from pytest_trtcheck.model.facts import Fact, Stack
+
+
+def add_parser(commands: Subparsers) -> argparse.ArgumentParser:
+    """Declare the command."""
+    parser = commands.add_parser(
+        "inspect",
+        help="List what an image contains",
+        description="Read an image and print what was found, without a verdict; nothing of it is run. Exit status: 0, "
+        "or 4 when it cannot be read.",
+    )
+    parser.add_argument(
+        "image", metavar="IMAGE",
+        help="Archive of docker or podman, OCI layout, root folder, /proc/PID/root; IMAGE@REFERENCE for one of several",
+    )  # fmt: skip
+    add_format(parser)
+    add_matrix(parser)
+    return parser
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the facts of the image."""
+    from pytest_trtcheck.image.facts import probe_image
+    from pytest_trtcheck.image.opened import open_image
+    from pytest_trtcheck.image.target import Target
+
+    with open_image(options.image) as image:
+        stack = probe_image(image, Target(), matrix_of(options))
+    if options.format == "json":
+        print_json(_as_json(stack))
+    else:
+        print("\n".join(_lines(stack)))
+    return 0
+
+
+def _as_json(stack: Stack) -> dict[str, Any]:
+    from pytest_trtcheck.model.codec import encode
+
+    return {
+        "name": stack.name,
+        "facts": encode(stack.facts),
+        "distributions": encode(stack.distributions),
+        "probe_seconds": dict(stack.probe_seconds),
+    }
+
+
+def _lines(stack: Stack) -> Iterator[str]:
+    from pytest_trtcheck.model.components import title_of
+    from pytest_trtcheck.model.facts import State
+
+    yield stack.name
+    image = stack.get("image")
+    for name, value in image.details.items():
+        if name not in {"problems", "references"}:
+            yield f"  {name.replace('_', ' ')}: {_flat(value)}"
+    found = [fact for fact in stack.facts.values() if fact.is_found and fact.key not in {"image", "container_env"}]
+    width = max((len(title_of(fact.key)) for fact in found), default=0)
+    for fact in found:
+        yield f"{title_of(fact.key):<{width}}  {fact.value or 'present, version unknown'}  {fact.where}".rstrip()
+        yield from (f"{'':<{width}}  also {copy.version or copy.soname} {copy.path}" for copy in _others(fact))
+    yield from (f"engine {_flat(plan)}" for plan in stack.get("engines").details.get("plans", ()))
+    yield from (f"engine folder {_flat(one)}" for one in stack.get("engines").details.get("tensorrt_llm", ()))
+    unread = [fact for fact in stack.facts.values() if fact.state is State.UNREADABLE]
+    yield from (f"could not be read: {title_of(fact.key)}: {fact.reason}" for fact in unread)
+    problems = (text for fact in stack.facts.values() for text in fact.details.get("problems", ()))
+    yield from (f"could not be read: {text}" for text in dict.fromkeys(problems))
+
+
+def _others(fact: Fact) -> list[Any]:
+    return [copy for place, copy in enumerate(fact.copies) if place != fact.chosen and copy.soname]
+
+
+def _flat(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {item}" for name, item in value.items())
+    return " ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
