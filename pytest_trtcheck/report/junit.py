@@ -53,6 +53,7 @@ def suite_properties(report: RunReport) -> list[tuple[str, str]]:
         ("trtcheck.fail_on", report.fail_on),
         ("trtcheck.matrix.date", report.matrix.date),
         ("trtcheck.matrix.digest", report.matrix.digest),
+        *([("trtcheck.image", report.stack.name)] if report.stack.kind == "image" else []),
         *((f"trtcheck.stack.{_identifier(row.component)}", row.version) for row in report.table),
     ]
     return [(name, one_line(value)) for name, value in pairs]

@@ -247,6 +247,8 @@ def _identity(printer: _Printer, report: RunReport) -> None:
     run = f"profile {report.profile}, level {report.level}, fails on {report.fail_on}, {report.seconds:.1f} s"
     run += f", seed {report.seed}" if report.seed is not None else ""
     printer.wrapped(one_line(f"pytest-trtcheck {report.tool_version}, {run}"), "")
+    if report.stack.kind == "image":
+        printer.wrapped(one_line(report.stack.name), "", "image: ")
     printer.wrapped(one_line(describe_matrix(report.matrix)), "", "matrix: ")
     printer.wrapped(one_line(describe_isolation(report.isolation)), "", "checks ran: ")
 

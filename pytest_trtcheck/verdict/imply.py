@@ -273,8 +273,10 @@ def _branches(matrix: Matrix) -> dict[int, tuple[str, str]]:
     branches: dict[int, tuple[str, str]] = {}
     for row in matrix.rows("cuda_toolkit"):
         version = spans.dotted(row.version)
-        bundled = row.value("driver_bundled") or str(row.value("min_driver") or "").lstrip(">=")
-        driver = spans.dotted(bundled)
+        driver = spans.dotted(row.value("driver_bundled"))
+        if driver is None and version is not None and version.major < 11:
+            # From CUDA 11 on the minimum is that of the family, and says nothing of the release.
+            driver = spans.dotted(str(row.value("min_driver") or "").lstrip(">="))
         if version is None or driver is None:
             continue
         known = branches.get(driver.major)
