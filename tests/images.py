@@ -39,10 +39,10 @@ def hard_link(name: str, target: str) -> tuple[tarfile.TarInfo, bytes]:
     return entry(name, type=tarfile.LNKTYPE, linkname=target)
 
 
-def tar(*entries: tuple[tarfile.TarInfo, bytes], format: int = tarfile.PAX_FORMAT) -> bytes:
+def tar(*entries: tuple[tarfile.TarInfo, bytes], form: int = tarfile.PAX_FORMAT) -> bytes:
     """Return a tar archive of these entries."""
     file = io.BytesIO()
-    with tarfile.open(fileobj=file, mode="w", format=format, errors="surrogateescape") as archive:
+    with tarfile.open(fileobj=file, mode="w", format=form, errors="surrogateescape") as archive:
         for info, data in entries:
             archive.addfile(info, io.BytesIO(data) if data else None)
     return file.getvalue()

@@ -61,6 +61,7 @@ def find_pythons(root: Root, sites: Sequence[str], env: Mapping[str, str]) -> Py
             prefix.version = prefix.version or match["version"]
     for prefix in prefixes.values():
         prefix.sites.sort(key=lambda site: (not site.startswith("/usr/local"), site))
+    for prefix in prefixes.values():
         _read_config(root, prefix, prefixes)
         prefix.stack = tuple(sorted(_stack_names(root, prefix.sites)))
     on_path = _on_path(root, env, prefixes)

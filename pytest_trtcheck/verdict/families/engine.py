@@ -36,9 +36,12 @@ def _at_fault(context: Context, *more: str) -> tuple[str, ...]:
 
 
 def _tensorrt(context: Context) -> Iterator[Finding]:
-    built, runtime = context.value("engine_built_with_tensorrt"), context.value("tensorrt")
-    if not built or not runtime:
-        return
+    builds, runtime = context.values("engine_built_with_tensorrt"), context.value("tensorrt")
+    for built in builds if runtime else ():
+        yield _built_with(context, built, runtime or "", "tensorrt" if len(builds) == 1 else f"tensorrt_{built}")
+
+
+def _built_with(context: Context, built: str, runtime: str, subject: str) -> Finding:
     rule = context.row("tensorrt_engine", "default_engine")
     words: Words = {
         "facts": ("engine_built_with_tensorrt", "tensorrt"),
@@ -49,22 +52,32 @@ def _tensorrt(context: Context) -> Iterator[Finding]:
         words["source"] = rule.source("rule")
     same = spans.same_numbers(built, runtime, 3)
     if same:
-        yield context.compatible("TRC-ENG-001", "tensorrt", words)
-    elif same is None:
-        yield context.unknown("TRC-ENG-001", "tensorrt", words, detail="the full build number of both is needed")
-    elif _says(context, "version", "compat"):
-        yield _version_compatible(context, built, runtime, words)
-    else:
-        yield context.incompatible("TRC-ENG-001", "tensorrt", words, components=_at_fault(context, "tensorrt"))
+        return context.compatible("TRC-ENG-001", subject, words)
+    if same is None:
+        return context.unknown("TRC-ENG-001", subject, words, detail="the full build number of both is needed")
+    if _says(context, "version", "compat"):
+        return _version_compatible(context, built, runtime, words)
+    if not context.is_described and _is_in_reach(context, built, runtime):
+        return context.unknown(
+            "TRC-ENG-001", subject, words,
+            detail="it loads if it was built version-compatible, which its header does not tell; deserializing it does",
+        )  # fmt: skip
+    return context.incompatible("TRC-ENG-001", subject, words, components=_at_fault(context, "tensorrt"))
+
+
+def _is_in_reach(context: Context, built: str, runtime: str) -> bool:
+    """Say whether a version-compatible engine of this build loads in this runtime."""
+    row = context.row("tensorrt_engine", "version_compatible")
+    reach = (row.value("reach") or {}).get(spans.major_of(built), ()) if row else ()
+    a, b, since = spans.dotted(built), spans.dotted(runtime), spans.dotted(row.value("since")) if row else None
+    return bool(spans.major_of(runtime) in reach and a and b and since and b >= a >= since)
 
 
 def _version_compatible(context: Context, built: str, runtime: str, words: Words) -> Finding:
     row = context.row("tensorrt_engine", "version_compatible")
-    reach = (row.value("reach") or {}).get(spans.major_of(built), ()) if row else ()
     if row is not None:
         words["source"] = row.source("reach")
-    a, b = spans.dotted(built), spans.dotted(runtime)
-    if spans.major_of(runtime) in reach and a and b and b >= a:
+    if _is_in_reach(context, built, runtime):
         return context.compatible(
             "TRC-ENG-001", "tensorrt", words, severity=Severity.WARNING,
             detail="a version-compatible engine; the runtime must allow engine host code",
