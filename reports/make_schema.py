@@ -1,6 +1,6 @@
 """Write the JSON Schema of ``report.json`` from the data model, or check that the published one is up to date.
 
-    python reports/make_schema.py            writes reports/report.schema.v1.json
+    python reports/make_schema.py            writes reports/report.schema.v2.json
     python reports/make_schema.py --check    exit status 1 when the file differs from the model
 
 The descriptions are the docstrings of the model.

@@ -8,7 +8,8 @@ from enum import Enum
 from pytest_trtcheck.model.facts import Stack
 from pytest_trtcheck.model.finding import Finding
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""Of ``report.json``; older versions are read. 2 added measurements, checks, locations and redacted."""
 
 
 class Outcome(str, Enum):
@@ -215,6 +216,29 @@ class MatrixIdentity:
 
 
 @dataclass(frozen=True)
+class CheckText:
+    """What the catalogue says of a check, kept with the run: a later release may word it otherwise."""
+
+    id: str
+    title: str
+    question: str
+    remedy: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Location:
+    """Where a component is chosen: a line of a Dockerfile or of a requirements file."""
+
+    component: str
+    """Key of the stack vocabulary; empty for the file as a whole."""
+    file: str
+    """Relative to the root of the repository, with forward slashes."""
+    line: int
+    """From 1."""
+
+
+@dataclass(frozen=True)
 class RunReport:
     """One run of ``pytest --trtcheck``; renderers compute nothing beyond this."""
 
@@ -241,4 +265,10 @@ class RunReport:
     """Provider by feature, for suites that run on providers."""
     seed: int | None = None
     """What inputs were drawn from; ``--trtcheck-seed`` draws the same again. None where nothing was drawn."""
+    checks: tuple[CheckText, ...] = ()
+    """The checks of the catalogue that this run asked, by id."""
+    locations: tuple[Location, ...] = ()
+    """Lines of the file of ``--trtcheck-source``, the file as a whole first; empty without one."""
+    redacted: bool = False
+    """True when host, user, GPU and secrets are masked."""
     schema_version: int = SCHEMA_VERSION

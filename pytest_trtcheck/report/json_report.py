@@ -5,16 +5,29 @@ The parts (a stack, a result) travel between the processes of a distributed run 
 
 from __future__ import annotations
 
+import dataclasses
 import json
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pytest_trtcheck.errors import ReportError
 from pytest_trtcheck.model.codec import MAX_TEXT_CHARACTERS, decode, encode, show, valid_unicode
 from pytest_trtcheck.model.facts import Stack
 from pytest_trtcheck.model.report import SCHEMA_VERSION, Result, RunReport
-from pytest_trtcheck.report.text import truncate
+from pytest_trtcheck.report.text import one_line, truncate
 
 MAX_DOCUMENT_CHARACTERS = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class StoredReport:
+    """A report and the file that it was read from."""
+
+    path: Path
+    schema_version: int
+    """Of the file; the report is of the current one."""
+    report: RunReport
 
 
 def to_json(report: RunReport) -> str:
@@ -28,16 +41,35 @@ def to_json(report: RunReport) -> str:
 
 
 def from_json(text: str) -> RunReport:
-    """Return the report that a JSON document holds.
+    """Return the report that a JSON document of this or an older schema version holds, as one of the current version.
 
     Raises ReportError, one line naming the path in the document, for anything that ``to_json`` cannot have written.
     """
+    return _report_of(_parsed(text))
+
+
+def read_report(path: Path) -> StoredReport:
+    """Return the report of a file; raise ReportError, one line that begins with the file's name, for any other file."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            document = _parsed(file.read(MAX_DOCUMENT_CHARACTERS + 1))
+        return StoredReport(path, document["schema_version"], _report_of(document))
+    except OSError as error:
+        raise ReportError(one_line(f"{path}: {error.strerror or error}", 2000)) from error
+    except UnicodeDecodeError as error:
+        raise ReportError(one_line(f"{path}: expected a report.json in UTF-8, found other bytes", 2000)) from error
+    except ReportError as error:
+        raise ReportError(one_line(f"{path}: {error}", 2000)) from error
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    """Return the document, which has a schema version that can be read."""
     if len(text) > MAX_DOCUMENT_CHARACTERS:
         raise ReportError(
             f"report (top level): expected at most {MAX_DOCUMENT_CHARACTERS} characters, found {len(text)}"
         )
     try:
-        document = json.loads(text, object_pairs_hook=_unique_keys, parse_constant=_no_constant)
+        document: Any = json.loads(text, object_pairs_hook=_unique_keys, parse_constant=_no_constant)
     except json.JSONDecodeError as error:
         raise ReportError(
             f"report line {error.lineno} column {error.colno}: expected JSON, found {error.msg!r}"
@@ -46,7 +78,13 @@ def from_json(text: str) -> RunReport:
         # Numbers of thousands of digits and nesting of thousands of levels.
         raise ReportError(f"report (top level): expected JSON of a sane size, found {show(str(error))}") from error
     _check_version(document)
-    return decode(RunReport, document)
+    parsed: dict[str, Any] = document
+    return parsed
+
+
+def _report_of(document: dict[str, Any]) -> RunReport:
+    # What later versions added has defaults: of an older document no more than the number changes.
+    return dataclasses.replace(decode(RunReport, document), schema_version=SCHEMA_VERSION)
 
 
 def stack_to_dict(stack: Stack) -> dict[str, Any]:

@@ -9,9 +9,19 @@ import pytest
 
 from pytest_trtcheck import __version__
 from pytest_trtcheck.model.facts import ImportOutcome, Stack
-from pytest_trtcheck.model.finding import Verdict
+from pytest_trtcheck.model.finding import Finding, Verdict
 from pytest_trtcheck.model.level import Level
-from pytest_trtcheck.model.report import Isolation, Outcome, Reason, Result, RunReport, RunVerdict, Unsupported
+from pytest_trtcheck.model.report import (
+    CheckText,
+    Isolation,
+    Location,
+    Outcome,
+    Reason,
+    Result,
+    RunReport,
+    RunVerdict,
+    Unsupported,
+)
 from pytest_trtcheck.rules.catalogue import Check
 from pytest_trtcheck.rules.load import Matrix
 from pytest_trtcheck.rules.profiles import Profile
@@ -41,6 +51,8 @@ class RunFacts:
     unsupported: tuple[Unsupported, ...] = ()
     left_out: tuple[str, ...] = ()
     """What planning left out, in words."""
+    locations: tuple[Location, ...] = ()
+    """Lines of the file of ``--trtcheck-source``."""
 
 
 def assemble(
@@ -85,9 +97,20 @@ def assemble(
         not_looked_at=(*conclusion.not_looked_at, *began.left_out),
         support=support_table(results, began.unsupported),
         seed=began.seed,
+        checks=_texts(catalogue, results, findings),
+        locations=began.locations,
         exit_status=exit_status if exit_status not in ABOUT_TESTS else status_of(conclusion.verdict),
         isolation=isolation,
     )
+
+
+def _texts(
+    catalogue: Mapping[str, Check], results: Sequence[Result], findings: Sequence[Finding]
+) -> tuple[CheckText, ...]:
+    """Return what the catalogue says of the checks that were asked, by id."""
+    asked = {result.check_id for result in results} | {finding.id for finding in findings}
+    checks = (catalogue[identity] for identity in sorted(asked & catalogue.keys()))
+    return tuple(CheckText(check.id, check.title, check.question, check.remedy, check.source) for check in checks)
 
 
 def status_of(verdict: RunVerdict) -> int:

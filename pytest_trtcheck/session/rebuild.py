@@ -11,8 +11,8 @@ from pytest_trtcheck.errors import ReportError, TrtcheckError
 from pytest_trtcheck.model.codec import decode
 from pytest_trtcheck.model.facts import ImportOutcome
 from pytest_trtcheck.model.level import Level
-from pytest_trtcheck.model.report import Isolation, RunReport, Unsupported
-from pytest_trtcheck.report.json_report import from_json, result_from_dict, stack_from_dict
+from pytest_trtcheck.model.report import Isolation, Location, RunReport, Unsupported
+from pytest_trtcheck.report.json_report import read_report, result_from_dict, stack_from_dict
 from pytest_trtcheck.rules.catalogue import load_catalogue
 from pytest_trtcheck.rules.load import load_matrix
 from pytest_trtcheck.rules.profiles import Profile
@@ -47,12 +47,9 @@ def report_of(folder: Path) -> RunReport:
 
 def _stored(folder: Path) -> RunReport:
     path = folder / "report.json"
-    try:
-        return from_json(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ReportError(f"{folder}: expected {JOURNAL_NAME} or report.json, found neither") from error
-    except (OSError, UnicodeDecodeError, ReportError) as error:
-        raise ReportError(f"{path}: {error}") from error
+    if not path.exists():
+        raise ReportError(f"{folder}: expected {JOURNAL_NAME} or report.json, found neither")
+    return read_report(path).report
 
 
 def _from_journal(events: list[dict[str, Any]]) -> RunReport:
@@ -83,11 +80,12 @@ def _from_journal(events: list[dict[str, Any]]) -> RunReport:
         seed=plan.get("seed"),
         unsupported=tuple(decode(Unsupported, entry) for entry in plan.get("unsupported", ())),
         left_out=tuple(map(str, plan.get("left_out", ()))),
+        locations=tuple(decode(Location, entry) for entry in first.get("locations", ())),
     )
     isolation = decode(Isolation, first["isolation"])
     return assemble(
         began,
-        load_matrix([Path(folder) for folder in first["overlays"]]),
+        load_matrix([Path(folder).expanduser() for folder in first["overlays"]]),
         load_catalogue(),
         results=results.all(),
         imports=imports,

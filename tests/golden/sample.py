@@ -14,7 +14,10 @@ from pytest_trtcheck.model.facts import (
 )
 from pytest_trtcheck.model.finding import Finding, Severity, Source, Verdict
 from pytest_trtcheck.model.report import (
+    CheckText,
     Comparison,
+    Isolation,
+    Location,
     MatrixIdentity,
     Measurement,
     Outcome,
@@ -350,4 +353,19 @@ def sample_report() -> RunReport:
             SupportCell("attention", HOSTILE, HOSTILE, "refused", refused=1, words=HOSTILE),
         ),
         seed=20261120,
+        isolation=Isolation(
+            "workers", ("gpu0", "cpu"), 1, 16, ("gw1 ended in TRC-ATT-003-crash: crash: SIGSEGV", HOSTILE)
+        ),
+        checks=(
+            CheckText(
+                "TRC-ATT-002",
+                "Attention matches the reference",
+                "Is every row as near to the reference as its precision allows?",
+                "Run the case alone, and report it to the library.",
+                "https://example.org/attention, section 3",
+            ),
+            CheckText("TRC-HST-001", HOSTILE, HOSTILE, HOSTILE, HOSTILE),
+        ),
+        locations=(Location("", "docker/Dockerfile", 3), Location("driver", f"docker/{HOSTILE}", 7)),
+        redacted=True,
     )

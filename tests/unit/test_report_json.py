@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from pytest_trtcheck.model.report import Outcome, Result, RunReport
 from pytest_trtcheck.report import json_report
 from pytest_trtcheck.report.json_report import (
     from_json,
+    read_report,
     result_from_dict,
     result_to_dict,
     stack_from_dict,
@@ -38,6 +40,9 @@ def plain_report() -> RunReport:
         results=report.results[:5],
         support=report.support[:3],
         verdict_reasons=("\x1b[31m \u202e | é",),
+        isolation=replace(report.isolation, notes=()),
+        checks=report.checks[:1],
+        locations=report.locations[:1],
         not_looked_at=(),
     )
 
@@ -54,7 +59,7 @@ def test_hostile_report_is_the_same_after_a_second_round() -> None:
 
 def test_schema_version_is_the_first_key_and_the_document_is_ascii() -> None:
     text = to_json(sample_report())
-    assert text.startswith('{\n "schema_version": 1,\n')
+    assert text.startswith('{\n "schema_version": 2,\n')
     assert text.isascii()
     assert text.endswith("}\n")
 
@@ -98,15 +103,15 @@ def changed(**changes: Any) -> str:
     [
         ("", "report line 1 column 1: expected JSON, found 'Expecting value'"),
         ('{\n "a": }', "report line 2 column 7: expected JSON, found 'Expecting value'"),
-        ("[]", "report schema_version: expected a whole number from 1 to 1, found null; name a report.json"),
-        ("{}", "report schema_version: expected a whole number from 1 to 1, found null; name a report.json"),
-        ('{"schema_version": true}', "report schema_version: expected a whole number from 1 to 1, found true;"),
-        ('{"schema_version": 0}', "report schema_version: expected a whole number from 1 to 1, found 0;"),
+        ("[]", "report schema_version: expected a whole number from 1 to 2, found null; name a report.json"),
+        ("{}", "report schema_version: expected a whole number from 1 to 2, found null; name a report.json"),
+        ('{"schema_version": true}', "report schema_version: expected a whole number from 1 to 2, found true;"),
+        ('{"schema_version": 0}', "report schema_version: expected a whole number from 1 to 2, found 0;"),
         (
-            '{"schema_version": 2, "novelty": 1}',
-            "report schema_version: expected at most 1, found 2; a newer pytest-trtcheck wrote this report: upgrade",
+            '{"schema_version": 3, "novelty": 1}',
+            "report schema_version: expected at most 2, found 3; a newer pytest-trtcheck wrote this report: upgrade",
         ),
-        ('{"schema_version": 1, "a": NaN}', "report (top level): expected finite numbers, found NaN"),
+        ('{"schema_version": 2, "a": NaN}', "report (top level): expected finite numbers, found NaN"),
         ('{"a": 1, "a": 2}', "report (top level): expected every key once, found 'a' twice in one object"),
         ("[" * 100_000, "report (top level): expected JSON of a sane size, found"),
         ('{"a": ' + "1" * 5000 + "}", "report (top level): expected JSON of a sane size, found"),
@@ -167,3 +172,38 @@ def test_document_beyond_the_bound_is_not_parsed(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(json_report, "MAX_DOCUMENT_CHARACTERS", 10)
     with pytest.raises(ReportError, match=r"expected at most 10 characters, found 11"):
         from_json("x" * 11)
+
+
+def test_report_of_a_file_comes_with_the_version_of_the_file(tmp_path: Path) -> None:
+    older = Path(__file__).parents[1] / "golden" / "report-schema-1.json"
+    stored = read_report(older)
+    assert (stored.path, stored.schema_version, stored.report.schema_version) == (older, 1, 2)
+    path = tmp_path / "report.json"
+    path.write_text(to_json(sample_report()), encoding="utf-8")
+    assert (read_report(path).schema_version, read_report(path).report.verdict) == (2, sample_report().verdict)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b'{"schema_version": 2, "tool_ver', "report line 1 column 23: expected JSON, found 'Unterminated string"),
+        (b"", "report line 1 column 1: expected JSON"),
+        (b"\xff\xfe", "expected a report.json in UTF-8, found other bytes"),
+        (b'{"reportFormat": "CTRF"}', "report schema_version: expected a whole number from 1 to 2, found null; name a"),
+        (b'{"schema_version": 2, "errors": []}', "report errors: expected one of the keys tool_version, "),
+        (b'{"schema_version": 9}', "report schema_version: expected at most 2, found 9; a newer pytest-trtcheck"),
+    ],
+)
+def test_file_that_is_no_report_is_told_in_one_line_with_its_name(tmp_path: Path, data: bytes, words: str) -> None:
+    path = tmp_path / "shard 1.json"
+    path.write_bytes(data)
+    with pytest.raises(ReportError) as caught:
+        read_report(path)
+    assert str(caught.value).startswith(f"{path}: {words}")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("name", "words"), [("absent.json", "No such file or directory"), (".", "Is a directory")])
+def test_file_that_cannot_be_opened_is_told_with_its_name(tmp_path: Path, name: str, words: str) -> None:
+    with pytest.raises(ReportError, match=f"^{re.escape(str(tmp_path / name))}: {words}$"):
+        read_report(tmp_path / name)
