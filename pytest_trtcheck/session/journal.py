@@ -19,13 +19,18 @@ JOURNAL_NAME = "journal.jsonl"
 class Journal:
     """Appends events; what cannot be written is told once and does not end the run."""
 
-    def __init__(self, folder: Path, complain: Callable[[str], None]) -> None:
+    def __init__(
+        self, folder: Path, complain: Callable[[str], None], mask: Callable[[Any], Any] = lambda value: value
+    ) -> None:
         """Begin a new journal in a report folder, replacing one of an earlier run.
+
+        ``mask`` is put on all that is written: the journal lies beside the reports and travels with them.
 
         OptionError when another run writes to that folder now.
         """
         self.path = folder / JOURNAL_NAME
         self._complain = complain
+        self._mask = mask
         self._file: int | None = self._try(self._open)
 
     def _open(self) -> int:
@@ -46,7 +51,7 @@ class Journal:
         descriptor = self._file
         if descriptor is None:
             return
-        line = json.dumps({"event": event, **fields}, ensure_ascii=True) + "\n"
+        line = json.dumps({"event": event, **self._mask(fields)}, ensure_ascii=True) + "\n"
         if self._try(lambda: self._append(descriptor, line.encode())) is None:
             os.close(descriptor)
             self._file = None
