@@ -23,7 +23,17 @@ _OPTIONS: tuple[tuple[str, str, str], ...] = (
     (
         "report",
         "DIR",
-        "Folder for report.json, TEST-trtcheck.xml and report.md (default: trtcheck-report under the rootdir)",
+        "Folder for the files of the report (default: trtcheck-report under the rootdir)",
+    ),
+    (
+        "format",
+        "LIST",
+        "What to write there, such as default,sarif: json, junit, markdown, html, sarif, ctrf, gitlab, ... or all",
+    ),
+    (
+        "source",
+        "FILE",
+        "Dockerfile or requirements file that chose this stack, for formats that show problems in a file",
     ),
     ("stack", "FILE", "Judge the stack that this file describes instead of this machine: YAML, JSON or pasted text"),
     (
@@ -48,6 +58,8 @@ _INI_DEFAULTS = {
     "profile": "auto",
     "level": "quick",
     "report": "",
+    "format": "default",
+    "source": "",
     "stack": "",
     "image": "",
     "target-gpu": "",
@@ -86,6 +98,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         ini = "trtcheck_" + name.replace("-", "_")
         group.addoption(f"--trtcheck-{name}", dest=ini, metavar=metavar, default=None, help=text)
         parser.addini(ini, text, default=_INI_DEFAULTS[name])
+    group.addoption(
+        "--trtcheck-no-redact", action="store_true", default=False,
+        help="Leave host names, user names, home folders, GPU UUIDs and what looks like a secret in the reports",
+    )  # fmt: skip
     text = "Folder of site rows added to the version matrix; may be given several times"
     group.addoption(
         "--trtcheck-matrix", dest="trtcheck_matrix", metavar="DIR", action="append", default=None, help=text
@@ -132,9 +148,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
         start(config)
         return
-    given = [
-        f"--trtcheck-{name}" for name, *_ in _OPTIONS if getattr(config.option, f"trtcheck_{name}".replace("-", "_"))
-    ]
+    names = (*(name for name, *_ in _OPTIONS), "no-redact")
+    given = [f"--trtcheck-{name}" for name in names if getattr(config.option, f"trtcheck_{name}".replace("-", "_"))]
     if given:
         raise pytest.UsageError(f"{given[0]} has no effect without --trtcheck; add --trtcheck")
 

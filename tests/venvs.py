@@ -14,7 +14,7 @@ from typing import Any
 CHECKOUT = Path(__file__).parents[1]
 
 # What the outer test run sets must not steer the run inside: options, paths, workers, coverage.
-_FOREIGN = ("PYTEST_", "PYTHON", "COVERAGE_", "COV_", "LD_", "VIRTUAL_ENV", "TRTCHECK_")
+_FOREIGN = ("PYTEST_", "PYTHON", "COVERAGE_", "COV_", "LD_", "VIRTUAL_ENV", "TRTCHECK_", "GITHUB_", "KUBERNETES_")
 
 
 def clean_env(**variables: str) -> dict[str, str]:

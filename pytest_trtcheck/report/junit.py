@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from pytest_trtcheck.model.report import Outcome, Result, RunReport
+from pytest_trtcheck.model.report import Outcome, Reason, Result, RunReport
 from pytest_trtcheck.report.sections import REASON_WORDS
 from pytest_trtcheck.report.text import one_line, truncate
+from pytest_trtcheck.report.xml import parse_xml
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,12 +29,13 @@ def render_junit(report: RunReport) -> str:
     junit = _junitparser()
     properties = suite_properties(report)
     root = junit.xunit2.JUnitXml("pytest-trtcheck")
+    names = _Names()
     for name, results in _by_suite(report.results).items():
         suite = junit.xunit2.TestSuite(one_line(name) or "unnamed")
         suite.timestamp = one_line(report.started)
         for key, value in properties:
             suite.add_property(key, value)
-        suite.add_testcases([_test_case(result) for result in results])
+        suite.add_testcases([_test_case(result, names.of(result)) for result in results])
         root.add_testsuite(suite)
     root.update_statistics()
     return _indented(root.tostring())
@@ -67,6 +69,12 @@ def class_name(result: Result) -> str:
     return f"trtcheck.{suite}.{group}"
 
 
+def skip_message(result: Result) -> str:
+    """Return code and words of why a check did not run."""
+    reason = result.reason or Reason.SKIPPED
+    return f"{reason.value}: {one_line(result.message) or REASON_WORDS[reason]}"
+
+
 def _junitparser() -> Any:
     """Return the library, loaded on first use; Any, because only some of its releases come with types."""
     import junitparser
@@ -79,7 +87,11 @@ def _indented(xml: bytes) -> str:
     """Return the document with a line per element, the same whether junitparser found lxml or not."""
     from xml.etree import ElementTree as ET
 
-    tree = ET.fromstring(xml)  # noqa: S314 - our own document
+    tree = parse_xml(xml)
+    for suite in tree:
+        # The schema of Jenkins' xUnit plugin takes three decimals and no exponent; a sum of floats has more.
+        suite.set("time", f"{float(suite.get('time', '0')):.3f}")
+    tree.set("time", f"{float(tree.get('time', '0')):.3f}")
     ET.indent(tree, " ")
     body = ET.tostring(tree, encoding="unicode")
     return f'<?xml version="1.0" encoding="utf-8"?>\n{body}\n'
@@ -96,8 +108,24 @@ def _by_suite(results: Iterable[Result]) -> dict[str, list[Result]]:
     return suites
 
 
-def _test_case(result: Result) -> Any:
-    case = _junitparser().xunit2.TestCase(one_line(result.name), class_name(result), round(max(result.seconds, 0.0), 3))
+class _Names:
+    """Gives out names that are unique within their class name: GitLab keeps the first of two and drops the other."""
+
+    def __init__(self) -> None:
+        self._given: dict[tuple[str, str], int] = {}
+
+    def of(self, result: Result) -> str:
+        group, name = class_name(result), one_line(result.name) or "unnamed"
+        unique = name
+        while (group, unique) in self._given:
+            self._given[group, name] += 1
+            unique = f"{name} #{self._given[group, name]}"
+        self._given[group, unique] = 1
+        return unique
+
+
+def _test_case(result: Result, name: str) -> Any:
+    case = _junitparser().xunit2.TestCase(name, class_name(result), round(max(result.seconds, 0.0), 3))
     ending = _ending(result)
     if ending is not None:
         case.append(ending)
@@ -110,13 +138,12 @@ def _ending(result: Result) -> Any:
     """Return the element that says how the check ended; None when it passed."""
     if result.outcome is Outcome.PASSED:
         return None
-    junit, message = _junitparser(), one_line(result.message)
+    junit = _junitparser()
     if result.reason is not None:
-        words = message or REASON_WORDS[result.reason]
-        element = junit.Skipped(f"{result.reason.value}: {words}", result.reason.value)
+        element = junit.Skipped(skip_message(result), result.reason.value)
     else:
         kind = junit.Failure if result.outcome is Outcome.FAILED else junit.Error
-        element = kind(message or f"{result.outcome.value}, without a message", result.check_id)
+        element = kind(one_line(result.message) or f"{result.outcome.value}, without a message", result.check_id)
     if result.text:
         element.text = truncate(result.text, MAX_BODY_BYTES, MAX_BODY_LINES)
     return element

@@ -54,6 +54,11 @@ _ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", "|": "&#124;"})
 
 def render_markdown(report: RunReport) -> str:
     """Return the report as Markdown."""
+    return "\n\n".join(blocks_of(report)) + "\n"
+
+
+def blocks_of(report: RunReport) -> list[str]:
+    """Return the sections of the document, the most important first; each stands on its own."""
     groups = group_findings(report.findings)
     blocks = [
         _headline(report),
@@ -69,7 +74,7 @@ def render_markdown(report: RunReport) -> str:
         _bullets("Not looked at", report.not_looked_at),
         _footer(report),
     ]
-    return "\n\n".join(block for block in blocks if block) + "\n"
+    return [block for block in blocks if block]
 
 
 def escape(text: str, limit: int = MAX_LINE_CHARACTERS) -> str:

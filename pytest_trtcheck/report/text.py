@@ -14,6 +14,7 @@ MAX_LINE_CHARACTERS = 500
 _ANSI = re.compile(
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|(?:\x1b\]|\x9d)[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)|\x1b[ -/]*[0-Z\\-~]"
 )
+_URL = re.compile(r"https?://[^\s<>\"'(){}|\\^`]{3,1000}")
 _LINE_ENDS = re.compile("\r\n?|[\v\f\x1c-\x1e\x85\u2028\u2029]")
 # What XML 1.0 forbids, what a terminal obeys, and what hides or reorders its neighbours.
 _UNFIT = re.compile(
@@ -52,6 +53,11 @@ def one_line(text: str, limit: int = MAX_LINE_CHARACTERS) -> str:
         return line
     kept = line[: limit - len(notice(10 * len(text))) - 1].rstrip()
     return f"{kept} {notice(len(line) - len(kept) + beyond)}"
+
+
+def find_urls(line: str) -> list[tuple[int, str]]:
+    """Return the web addresses in a line, each after where it begins; a sentence's punctuation is no part of one."""
+    return [(match.start(), match[0].rstrip(".,;:!?")) for match in _URL.finditer(line)]
 
 
 def notice(characters: int) -> str:

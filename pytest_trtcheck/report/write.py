@@ -4,37 +4,18 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pytest_trtcheck.errors import OptionError, ReportError
-from pytest_trtcheck.report.json_report import to_json
-from pytest_trtcheck.report.junit import render_junit
-from pytest_trtcheck.report.markdown import render_markdown
+from pytest_trtcheck.report.formats import ALL, DEFAULT
 from pytest_trtcheck.report.text import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from pytest_trtcheck.model.report import RunReport
-
-
-@dataclass(frozen=True)
-class Renderer:
-    """One format of the report. A new one is a line in ``RENDERERS``."""
-
-    name: str
-    file_name: str
-    render: Callable[[RunReport], str]
-
-
-RENDERERS: tuple[Renderer, ...] = (
-    Renderer("json", "report.json", to_json),
-    Renderer("junit", "TEST-trtcheck.xml", render_junit),
-    Renderer("markdown", "report.md", render_markdown),
-)
-"""In the order of writing: what all the others can be made from again comes first."""
+    from pytest_trtcheck.report.formats import Renderer
 
 
 class WriteError(ReportError):
@@ -47,15 +28,15 @@ class WriteError(ReportError):
         self.written = written
 
 
-def write_reports(report: RunReport, directory: Path) -> dict[str, Path]:
-    """Write the report in every format; return the paths by name of the format.
+def write_reports(report: RunReport, directory: Path, formats: Sequence[Renderer] = DEFAULT) -> dict[str, Path]:
+    """Write the report in these formats; return the paths by name of the format.
 
     Every file is written aside and renamed: nobody reads half of one, and a killed run leaves none. One that fails
     does not lose the others; WriteError is raised at the end.
     """
     written: dict[str, Path] = {}
     failures: dict[str, str] = {}
-    for renderer in RENDERERS:
+    for renderer in formats:
         path = directory / renderer.file_name
         failure = _write(renderer, report, path)
         if failure:
@@ -69,7 +50,7 @@ def write_reports(report: RunReport, directory: Path) -> dict[str, Path]:
 
 def remove_reports(directory: Path) -> None:
     """Remove the reports of an earlier run: should this one be killed, they would be taken for its own."""
-    for renderer in RENDERERS:
+    for renderer in ALL:
         with suppress(OSError):
             (directory / renderer.file_name).unlink()
 

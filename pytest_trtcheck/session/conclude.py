@@ -14,10 +14,13 @@ from pytest_trtcheck import __version__
 from pytest_trtcheck.model.codec import decode, encode
 from pytest_trtcheck.model.facts import ImportOutcome
 from pytest_trtcheck.model.report import Isolation, Outcome, Result
+from pytest_trtcheck.report.identity import identity_of_here
 from pytest_trtcheck.report.json_report import result_to_dict, stack_to_dict
+from pytest_trtcheck.report.redact import Redactor
 from pytest_trtcheck.report.write import remove_reports
 from pytest_trtcheck.session.assemble import ABOUT_TESTS, RunFacts, assemble
 from pytest_trtcheck.session.collect import ROOT
+from pytest_trtcheck.session.deliver import annotation_lines, deliver
 from pytest_trtcheck.session.journal import Journal
 from pytest_trtcheck.session.outcome import OWN_TESTS, Planned, Results, planned_of
 from pytest_trtcheck.session.run import now
@@ -43,9 +46,11 @@ class Conclusion:
         self.report: RunReport | None = None
         self.files: dict[str, Path] = {}
         self.complaints: list[str] = []
+        self.redactor = Redactor(identity_of_here()) if run.settings.redact else None
         self._journal: Journal | None = None
         if not run.config.option.collectonly:
-            self._journal = Journal(run.settings.report_folder, self._complain)
+            mask = self.redactor.value if self.redactor else lambda value: value
+            self._journal = Journal(run.settings.report_folder, self._complain, mask)
             remove_reports(run.settings.report_folder)
         self._journalled_plan = False
         self._old_handler: Any = None
@@ -76,6 +81,7 @@ class Conclusion:
             profile=encode(settings.profile),
             fail_on=settings.fail_on.value,
             overlays=[str(folder) for folder in settings.overlays],
+            locations=encode(settings.locations),
             stack=stack_to_dict(self.run.stack),
             isolation=encode(self._isolation()),
         )
@@ -168,7 +174,8 @@ class Conclusion:
             exitstatus = self.controller.status_of(exitstatus)
             if exitstatus not in ABOUT_TESTS:
                 self.controller.kill_workers()
-        self.report = self._conclude(exitstatus)
+        report = self._conclude(exitstatus)
+        self.report = self.redactor.report(report) if self.redactor else report
         session.exitstatus = self.report.exit_status
         _add_junit_properties(session.config, self.report)
         self._write(self.report)
@@ -187,6 +194,7 @@ class Conclusion:
                 seed=run.seed,
                 unsupported=tuple(run.unsupported),
                 left_out=tuple(run.left_out),
+                locations=run.settings.locations,
             ),
             run.matrix,
             run.catalogue,
@@ -206,7 +214,7 @@ class Conclusion:
         from pytest_trtcheck.report.write import WriteError, write_reports
 
         try:
-            self.files = write_reports(report, self.run.settings.report_folder)
+            self.files = write_reports(report, self.run.settings.report_folder, self.run.settings.formats)
         except WriteError as error:
             # Told in the summary; a vanished folder must not take the verdict with it.
             self.files = error.written
@@ -218,6 +226,7 @@ class Conclusion:
         if self._journal:
             self._journal.write("end", exit_status=report.exit_status, seconds=report.seconds)
             self._journal.close()
+        self.complaints += deliver(report)
         files = {name: str(path) for name, path in self.files.items()}
         try:
             self.run.config.hook.pytest_trtcheck_report_written(config=self.run.config, report=report, files=files)
@@ -242,6 +251,8 @@ class Conclusion:
             terminalreporter.write_line(line)
         for words in self.complaints:
             terminalreporter.write_line(words, red=True, bold=True)
+        for command in annotation_lines(self.report):
+            terminalreporter.write_line(command)
 
     def pytest_unconfigure(self) -> None:
         """Leave nothing behind."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pytest_trtcheck.errors import OptionError
 from pytest_trtcheck.model.level import Level
+from pytest_trtcheck.report.formats import Renderer, choose_formats
 from pytest_trtcheck.rules.profiles import Profile, load_profile
 from pytest_trtcheck.verdict.run import FailOn
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from pytest_trtcheck.image.pins import Contents
     from pytest_trtcheck.model.facts import Stack
+    from pytest_trtcheck.model.report import Location
 
 E = TypeVar("E", bound=Enum)
 
@@ -54,6 +56,12 @@ class Settings:
     """Time for a check that declares none of its own."""
     seed: int | None
     """What inputs are drawn from; None for a fresh one."""
+    formats: tuple[Renderer, ...]
+    """What to write into the report folder."""
+    locations: tuple[Location, ...]
+    """Lines of the file of ``--trtcheck-source``."""
+    redact: bool
+    """Whether to mask host, user, GPU and secrets in all that is written."""
     image: ImageSettings | None = None
     """The image to judge; None to judge this machine or what is described."""
 
@@ -72,6 +80,9 @@ def read_settings(config: pytest.Config) -> Settings:
         gpus=_text(config, "gpus") or None,
         deadline_seconds=_seconds(config, "deadline", level.check_deadline_seconds),
         seed=_seed(config),
+        formats=choose_formats(_text(config, "format") or "default", "--trtcheck-format"),
+        locations=_locations(config),
+        redact=not config.option.trtcheck_no_redact,
         image=image,
     )
 
@@ -110,15 +121,31 @@ def _seed(config: pytest.Config) -> int | None:
     return int(text)
 
 
+def _locations(config: pytest.Config) -> tuple[Location, ...]:
+    """Return where components are chosen; the file is relative like the one of ``--trtcheck-stack``."""
+    text = _text(config, "source")
+    if not text:
+        return ()
+    from pytest_trtcheck.session.source import read_locations
+
+    return read_locations(_given_path(config, "source", text))
+
+
+def _given_path(config: pytest.Config, name: str, text: str) -> Path:
+    """Return a path; an option is relative to where pytest was started, an ini key to the rootdir."""
+    option = getattr(config.option, f"trtcheck_{name}")
+    return Path(config.rootpath if option is None else config.invocation_params.dir, text)
+
+
 def _described(config: pytest.Config) -> Stack | None:
-    """Return the described stack; an option is relative to where pytest was started, an ini key to the rootdir."""
+    """Return the described stack."""
     text = _text(config, "stack")
     if not text:
         return None
     from pytest_trtcheck.described.documents import read_text
     from pytest_trtcheck.described.read import one_stack
 
-    return one_stack(read_text(_place(config, "stack", text), text), text)
+    return one_stack(read_text(_given_path(config, "stack", text), text), text)
 
 
 _OF_AN_IMAGE = ("target_gpu", "target_driver", "freeze", "pins")
@@ -140,20 +167,14 @@ def _image(config: pytest.Config) -> ImageSettings | None:
     if pins:
         from pytest_trtcheck.image.pins import read_pins
 
-        loaded = read_pins(_place(config, "pins", pins), pins)
+        loaded = read_pins(_given_path(config, "pins", pins), pins)
     return ImageSettings(
-        given=str(_place(config, "image", given)),
+        given=str(_given_path(config, "image", given)),
         target_gpu=_text(config, "target_gpu"),
         target_driver=_text(config, "target_driver"),
-        freeze=_place(config, "freeze", freeze) if freeze else None,
+        freeze=_given_path(config, "freeze", freeze) if freeze else None,
         pins=loaded,
     )
-
-
-def _place(config: pytest.Config, name: str, text: str) -> Path:
-    """Return a path; of an option it is relative to where pytest was started, of an ini key to the rootdir."""
-    option = getattr(config.option, f"trtcheck_{name}")
-    return Path(config.rootpath if option is None else config.invocation_params.dir, text)
 
 
 def _static(config: pytest.Config) -> Level:

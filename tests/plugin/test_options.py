@@ -22,8 +22,10 @@ if TYPE_CHECKING:
         (["--trtcheck-matrix=/no/such/folder"], ["--trtcheck-matrix", "/no/such/folder"]),
         (["--trtcheck-report="], ["--trtcheck-report", "empty"]),
         (["--trtcheck-report=taken/below"], ["--trtcheck-report", "taken"]),
+        (["--trtcheck-format=json,pdf"], ["--trtcheck-format", "junit", "sarif", "all", "'pdf'"]),
+        (["--trtcheck-source=absent.txt"], ["--trtcheck-source", "absent.txt", "No such file"]),
     ],
-    ids=["level", "fail_on", "profile", "matrix", "report_empty", "report_below_a_file"],
+    ids=["level", "fail_on", "profile", "matrix", "report_empty", "report_below_a_file", "format", "source"],
 )
 def test_bad_option_is_one_line_and_exit_4(trtcheck: Trtcheck, args: list[str], words: list[str]) -> None:
     trtcheck.judge(SOUND)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -166,3 +167,19 @@ def test_every_suite_carries_the_properties_and_no_case_does() -> None:
 def test_run_without_checks_gives_an_empty_document() -> None:
     root = ET.fromstring(render_junit(replace(sample_report(), results=())))
     assert (root.attrib["tests"], len(root)) == ("0", 0)
+
+
+def test_times_have_three_decimals_as_the_schema_of_jenkins_wants_them() -> None:
+    root = rendered(*(replace(result(), name=str(number), seconds=0.1) for number in range(3)))
+    for element in (root, root[0]):
+        assert re.fullmatch(r"\d+\.\d{3}", element.attrib["time"])
+    assert root.attrib["time"] == "0.300"
+
+
+def test_checks_of_one_name_are_told_apart() -> None:
+    (suite,) = rendered(*[result()] * 3)
+    assert [case.attrib["name"] for case in suite.iter("testcase")] == [
+        "TRC-DRV-001-torch",
+        "TRC-DRV-001-torch #2",
+        "TRC-DRV-001-torch #3",
+    ]

@@ -12,9 +12,9 @@ import pytest
 
 from pytest_trtcheck.errors import OptionError, ReportError
 from pytest_trtcheck.model.report import RunReport
-from pytest_trtcheck.report import write
+from pytest_trtcheck.report.formats import ALL, DEFAULT, Renderer, choose_formats
 from pytest_trtcheck.report.json_report import from_json
-from pytest_trtcheck.report.write import RENDERERS, Renderer, WriteError, check_writable, write_reports
+from pytest_trtcheck.report.write import WriteError, check_writable, write_reports
 from tests.golden.sample import sample_report
 
 
@@ -28,6 +28,7 @@ def test_every_format_is_written_and_nothing_else(tmp_path: Path) -> None:
         "json": tmp_path / "report.json",
         "junit": tmp_path / "TEST-trtcheck.xml",
         "markdown": tmp_path / "report.md",
+        "html": tmp_path / "report.html",
     }
     assert names(tmp_path) == {path.name for path in written.values()}
     assert from_json(written["json"].read_text(encoding="utf-8")).verdict is sample_report().verdict
@@ -37,7 +38,7 @@ def test_older_report_is_replaced(tmp_path: Path) -> None:
     write_reports(sample_report(), tmp_path)
     write_reports(replace(sample_report(), profile="torch"), tmp_path)
     assert from_json((tmp_path / "report.json").read_text(encoding="utf-8")).profile == "torch"
-    assert len(names(tmp_path)) == len(RENDERERS)
+    assert len(names(tmp_path)) == len(DEFAULT)
 
 
 def test_files_follow_the_umask_so_that_collectors_can_read_them(tmp_path: Path) -> None:
@@ -66,36 +67,34 @@ def test_file_that_cannot_be_replaced_loses_no_other(tmp_path: Path) -> None:
     with pytest.raises(WriteError) as caught:
         write_reports(sample_report(), tmp_path)
     assert str(caught.value) == (
-        f"report folder {tmp_path}: TEST-trtcheck.xml is not written (Is a directory); written: report.json, report.md"
+        f"report folder {tmp_path}: TEST-trtcheck.xml is not written (Is a directory); written: report.json, "
+        "report.md, report.html"
     )
     assert isinstance(caught.value, ReportError)
-    assert set(caught.value.written) == {"json", "markdown"}
-    assert names(tmp_path) == {"report.json", "TEST-trtcheck.xml", "report.md"}
+    assert set(caught.value.written) == {"json", "markdown", "html"}
+    assert names(tmp_path) == {"report.json", "TEST-trtcheck.xml", "report.md", "report.html"}
 
 
-def test_bug_in_one_format_loses_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bug_in_one_format_loses_no_other(tmp_path: Path) -> None:
     def fail(report: RunReport) -> str:
         raise KeyError("two\nlines")
 
-    monkeypatch.setattr(write, "RENDERERS", (Renderer("broken", "broken.txt", fail), *RENDERERS))
     with pytest.raises(
         WriteError, match=r"broken\.txt is not written \(KeyError: .*; written: report\.json, "
     ) as caught:
-        write_reports(sample_report(), tmp_path)
+        write_reports(sample_report(), tmp_path, (Renderer("broken", "broken.txt", fail), *DEFAULT))
     assert "\n" not in str(caught.value)
-    assert len(names(tmp_path)) == len(RENDERERS)
+    assert len(names(tmp_path)) == len(DEFAULT)
 
 
-def test_write_that_breaks_off_leaves_the_older_report_and_no_rest(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_write_that_breaks_off_leaves_the_older_report_and_no_rest(tmp_path: Path) -> None:
     write_reports(sample_report(), tmp_path)
     older = (tmp_path / "report.md").read_bytes()
-    monkeypatch.setattr(write, "RENDERERS", (Renderer("markdown", "report.md", lambda report: "half \ud800"),))
+    half = Renderer("markdown", "report.md", lambda report: "half \ud800")
     with pytest.raises(WriteError, match=r"report\.md is not written \(UnicodeEncodeError.*; written: no other"):
-        write_reports(sample_report(), tmp_path)
+        write_reports(sample_report(), tmp_path, (half,))
     assert (tmp_path / "report.md").read_bytes() == older
-    assert len(names(tmp_path)) == len(RENDERERS)
+    assert len(names(tmp_path)) == len(DEFAULT)
 
 
 def test_folder_is_made_and_left_empty(tmp_path: Path) -> None:
@@ -139,3 +138,25 @@ def test_formats_load_no_heavy_library_before_they_are_used() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("sarif", ["json", "sarif"]),
+        (" sarif , default", ["json", "junit", "markdown", "html", "sarif"]),
+        ("all", [renderer.name for renderer in ALL]),
+        ("", ["json"]),
+    ],
+)
+def test_formats_are_chosen_by_name_and_the_json_is_always_among_them(text: str, names: list[str]) -> None:
+    assert [renderer.name for renderer in choose_formats(text, "--x")] == names
+
+
+def test_unknown_format_is_refused_with_the_list() -> None:
+    with pytest.raises(OptionError, match=r"^--x: expected a list of json, junit, .*, default, all, found 'pdf'$"):
+        choose_formats("json,pdf", "--x")
+
+
+def test_files_of_all_formats_are_apart() -> None:
+    assert len({renderer.file_name for renderer in ALL}) == len(ALL)
