@@ -127,9 +127,10 @@ class Conclusion:
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         """Journal the beginning of a check."""
         self._note_plan()
-        self.results.begin(nodeid)
+        time = now()
+        self.results.begin(nodeid, time)
         if self._journal:
-            self._journal.write("start", nodeid=nodeid, time=now())
+            self._journal.write("start", nodeid=nodeid, time=time)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take the result of one phase and the facts that came with it."""

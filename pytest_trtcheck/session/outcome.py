@@ -103,15 +103,15 @@ class Results:
         self.planned: dict[str, Planned] = {}
         self._results: dict[str, Result] = {}
         self.deselected: set[str] = set()
-        self._begun: set[str] = set()
+        self._begun: dict[str, str] = {}
 
     def plan(self, planned: Iterable[Planned]) -> None:
         """Add checks to the plan."""
         self.planned.update({entry.nodeid: entry for entry in planned})
 
-    def begin(self, nodeid: str) -> None:
-        """Note that a check has begun."""
-        self._begun.add(nodeid)
+    def begin(self, nodeid: str, time: str) -> None:
+        """Note that a check has begun, ISO time with zone."""
+        self._begun[nodeid] = time
 
     def add(self, report: pytest.TestReport) -> Result | None:
         """Take a report of one phase and return the result if this phase decided it.
@@ -122,6 +122,8 @@ class Results:
         note: dict[str, Any] = json.loads(getattr(report, "trtcheck", "{}"))
         before = self._results.get(report.nodeid)
         result = _result(planned, report, note)
+        if result is not None and not result.started:
+            result = self._timed(result)
         if result is None or (before and before.outcome in {Outcome.FAILED, Outcome.ERROR}):
             if before is None or not note.get("memory"):
                 return None
@@ -129,6 +131,14 @@ class Results:
             result = replace(before, **note["memory"])
         self._results[report.nodeid] = result
         return result
+
+    def _timed(self, result: Result) -> Result:
+        """Return the result of a check whose worker died, which nobody else could time, with beginning and length."""
+        begun = self._begun.get(result.nodeid, "")
+        if not begun:
+            return result
+        length = datetime.now(timezone.utc) - datetime.fromisoformat(begun)
+        return replace(result, started=begun, seconds=round(max(length.total_seconds(), 0.0), 6))
 
     def restore(self, result: Result) -> None:
         """Take a result that was journalled."""
@@ -156,6 +166,7 @@ class Results:
             outcome=outcome,
             reason=reason,
             message=message,
+            started=self._begun.get(nodeid, ""),
             provider=planned.provider,
             features=planned.features,
         )

@@ -65,8 +65,8 @@ def _from_journal(events: list[dict[str, Any]]) -> RunReport:
             results.deselected.update(map(str, event["deselected"]))
             plan = event
         elif event["event"] == "start":
-            results.begin(str(event["nodeid"]))
             last = str(event["time"])
+            results.begin(str(event["nodeid"]), last)
         elif event["event"] == "result":
             if event["result"] is not None:
                 results.restore(result_from_dict(event["result"]))

@@ -296,9 +296,10 @@ def sample_results() -> tuple[Result, ...]:
             "attention",
             node,
             Outcome.ERROR,
-            message="the worker died: SIGSEGV",
+            message="crash: SIGSEGV",
             text=MEGABYTE,
             seconds=12.0,
+            started="2026-11-20T10:00:01.500+00:00",
             worker="gw1",
         ),
         Result(

@@ -117,6 +117,9 @@ def test_after(): pass
     result = trtcheck.run(own(trtcheck, source))
     assert result.ret == 1
     results = {entry["name"].rpartition("::")[2]: entry for entry in trtcheck.report["results"]}
+    # The timeline of the report shows it, though the process that would have timed it is dead.
+    assert results["test_hang"]["started"]
+    assert results["test_hang"]["seconds"] >= 2
     assert results["test_hang"]["message"] == "hang: still running at its deadline of 2 s; the worker was killed"
     assert "in where_it_hangs" in results["test_hang"]["text"]
     assert results["test_after"]["outcome"] == "passed"

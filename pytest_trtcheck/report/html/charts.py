@@ -78,7 +78,8 @@ def _error_plot(
     bound = element("line", x1=x(low), y1=y(low), x2=x(high), y2=y(high), class_="bound")
     beyond = sum(count for (_, _, kind), count in spots.items() if kind != "within")
     title = one_line(provider, 40) or "without a provider"
-    told = f"{len(members)} cases, {beyond} beyond" if beyond else f"{len(members)} cases, all within"
+    cases = "1 case" if len(members) == 1 else f"{len(members)} cases"
+    told = f"{cases}, {beyond} beyond" if beyond else f"{cases}, all within"
     return element(
         "figure",
         element("figcaption", element("b", title), f" {told}"),

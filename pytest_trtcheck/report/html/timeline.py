@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from pytest_trtcheck.model.report import Outcome
-from pytest_trtcheck.report.html.element import Html, element
+from pytest_trtcheck.report.html.element import Html, element, join
 from pytest_trtcheck.report.html.parts import TONES, bullets, scrolling, seconds, section
 from pytest_trtcheck.report.html.plot import Scale, axis_x, svg
 from pytest_trtcheck.report.sections import describe_isolation
@@ -111,4 +111,10 @@ def _cross(start: float, result: Result, x: Scale, y: float) -> Html:
     """Return the mark for a check that broke off, with what ended it."""
     at, middle = x(start + max(result.seconds, 0)), y + _LANE / 2
     title = element("title", one_line(f"{result.name}: {result.message}", 300))
-    return element("path", title, d=f"M{at - 5} {middle - 5}l10 10m0 -10l-10 10", class_="bad stroke")
+    shape = f"M{at - 5} {middle - 5}l10 10m0 -10l-10 10"
+    ground = element("path", d=shape, class_="ground")
+    cross = element("path", title, d=shape, class_="bad stroke")
+    # The kind of end stands before the colon: hang, crash, out of memory.
+    kind = one_line(result.message.partition(":")[0], 20)
+    side, anchor = (10, "start") if at < (_LEFT + _RIGHT) / 2 else (-10, "end")
+    return join([ground, cross, element("text", kind, x=at + side, y=middle + 4, text_anchor=anchor, class_="kind")])
