@@ -106,7 +106,7 @@ def test_absent_components_share_a_line_unless_something_misses_them() -> None:
 def test_failed_check_without_a_finding_is_listed_and_no_other() -> None:
     text = render_markdown(sample_report())
     assert "- `TRC-ATT-002-fp8_e4m3` failed: largest element no number, allowed 0.02; worst at row 3" in text
-    assert "- `TRC-ATT-003-crash` broke off: the worker died: SIGSEGV" in text
+    assert "- `TRC-ATT-003-crash` broke off: crash: SIGSEGV" in text
     assert "- `TRC-DRV-001-torch` failed" not in text
 
 
