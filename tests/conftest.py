@@ -26,6 +26,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="Write the files of tests/golden/expected and the captured blocks of README.md anew instead of comparing "
         "with them; then read the diff",
     )
+    parser.addoption(
+        "--all-pairs",
+        action="store_true",
+        help="Run the tests marked real_large as well, which download 4 GB more",
+    )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -34,8 +39,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     Tests marked with the name of a library run in venvs that have it.
     """
     items.sort(key=lambda item: item.get_closest_marker("real_stack") is None)
-    for library in ("torch", "transformers"):
-        if importlib.util.find_spec(library) is None:
-            left_out = [item for item in items if item.get_closest_marker(library)]
-            items[:] = [item for item in items if not item.get_closest_marker(library)]
-            config.hook.pytest_deselected(items=left_out)
+    absent = [library for library in ("torch", "transformers") if importlib.util.find_spec(library) is None]
+    for marker in (*absent, *(() if config.getoption("--all-pairs") else ("real_large",))):
+        left_out = [item for item in items if item.get_closest_marker(marker)]
+        items[:] = [item for item in items if not item.get_closest_marker(marker)]
+        config.hook.pytest_deselected(items=left_out)

@@ -7,9 +7,9 @@ import struct
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import SEEK_END
-from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, Protocol, cast
 
-from pytest_trtcheck.probe.root import ReadError, Root, shown
+from pytest_trtcheck.probe.root import ReadError, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,9 +47,9 @@ class Elf:
 class _Bounded:
     """A stream that stops a reader which asks for too much: broken offsets may lead it through a gigabyte."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO, limit_bytes: int) -> None:
         self._file = file
-        self._bytes_left = MAX_READ_BYTES
+        self._bytes_left = limit_bytes
         self._reads_left = MAX_READS
         self.seek = file.seek
         self.tell = file.tell
@@ -63,16 +63,15 @@ class _Bounded:
         return data
 
 
-def read_elf(root: Root, path: str) -> Elf:
+def read_elf(root: Opens, path: str) -> Elf:
     """Return what the loader reads of the file; ElfError when it is broken, ReadError when it cannot open.
 
     Only program headers and the dynamic table are read, so a library of a gigabyte costs about 2 ms.
     """
-    with _opened(root, path) as elf:
-        parts = _segments(path, elf)
-        dynamic = next((part for part in parts if part["p_type"] == "PT_DYNAMIC"), None)
+    with opened_elf(root, path) as elf:
+        parts = segments(path, elf)
         machine = elf.header["e_machine"]
-        texts = _dynamic_texts(elf, parts, dynamic) if dynamic is not None else {}
+        texts = _dynamic_texts(elf, parts, dynamic_entries(elf, parts))
         return Elf(
             bits=int(elf.elfclass),
             machine=_MACHINES.get(str(machine), str(machine)),
@@ -83,10 +82,10 @@ def read_elf(root: Root, path: str) -> Elf:
         )
 
 
-def newest_version_nodes(root: Root, path: str) -> dict[str, str]:
+def newest_version_nodes(root: Opens, path: str) -> dict[str, str]:
     """Return the newest ``GLIBCXX`` and ``CXXABI`` that a libstdc++ defines: ``{"GLIBCXX": "3.4.30", …}``."""
     newest: dict[str, tuple[int, ...]] = {}
-    with _opened(root, path) as elf:
+    with opened_elf(root, path) as elf:
         for section in elf.iter_sections("SHT_GNU_verdef"):
             for _, auxiliaries in cast("Any", section).iter_versions():
                 match = _VERSION_NODE.fullmatch(next(iter(auxiliaries)).name)
@@ -96,14 +95,22 @@ def newest_version_nodes(root: Root, path: str) -> dict[str, str]:
     return {name: ".".join(map(str, numbers)) for name, numbers in sorted(newest.items())}
 
 
+class Opens(Protocol):
+    """What can open a file by its path, as ``Root`` does."""
+
+    def open(self, path: str) -> BinaryIO:
+        """Return the file open for reading and seeking; ReadError when it cannot be."""
+
+
 @contextmanager
-def _opened(root: Root, path: str) -> Iterator[ELFFile]:
+def opened_elf(root: Opens, path: str, limit_bytes: int = MAX_READ_BYTES) -> Iterator[ELFFile]:
+    """Give the file to pyelftools, which may read ``limit_bytes`` of it; what goes wrong inside becomes an ElfError."""
     from elftools.elf.elffile import ELFFile
 
     with root.open(path) as file:
         try:
             _check_whole(path, file)
-            yield ELFFile(cast("IO[bytes]", _Bounded(file)))
+            yield ELFFile(cast("IO[bytes]", _Bounded(file, limit_bytes)))
         except ReadError:
             raise
         except Exception as error:
@@ -136,7 +143,7 @@ def _check_whole(path: str, file: BinaryIO) -> None:
             raise ElfError(path, f"cut short: its {what} should end at byte {end}, the file at {size}")
 
 
-def _segments(path: str, elf: ELFFile) -> list[Any]:
+def segments(path: str, elf: ELFFile) -> list[Any]:
     """Return the program headers; iter_segments would walk all sections for each PT_DYNAMIC it meets."""
     from elftools.common.utils import struct_parse
 
@@ -153,33 +160,48 @@ def _segments(path: str, elf: ELFFile) -> list[Any]:
     return parts
 
 
-def _dynamic_texts(elf: ELFFile, parts: list[Any], segment: Any) -> dict[str, list[str]]:
-    """Return the names of the dynamic table by tag; they lie where DT_STRTAB says, as an address."""
-    from elftools.common.utils import parse_cstring_from_stream, struct_parse
+def dynamic_entries(elf: ELFFile, parts: list[Any]) -> list[tuple[str | int, int]]:
+    """Return tags and values of the dynamic table, 4096 at most; empty where there is none.
 
-    layout = elf.structs.Elf_Dyn
-    offsets: dict[str, list[int]] = {}
-    for number in range(min(segment["p_filesz"] // layout.sizeof(), MAX_TAGS)):
-        entry = struct_parse(layout, elf.stream, segment["p_offset"] + number * layout.sizeof())
+    A tag is a name such as ``DT_NEEDED``, or the number of one that pyelftools does not know.
+    """
+    from elftools.common.utils import struct_parse
+
+    table = next((part for part in parts if part["p_type"] == "PT_DYNAMIC"), None)
+    layout, entries = elf.structs.Elf_Dyn, list[tuple[str | int, int]]()
+    if table is None:
+        return entries
+    for number in range(min(table["p_filesz"] // layout.sizeof(), MAX_TAGS)):
+        entry = struct_parse(layout, elf.stream, table["p_offset"] + number * layout.sizeof())
         if entry["d_tag"] == "DT_NULL":
             break
-        if entry["d_tag"] in _TEXT_TAGS or entry["d_tag"] == "DT_STRTAB":
-            offsets.setdefault(entry["d_tag"], []).append(entry["d_val"])
-    strings = offsets.pop("DT_STRTAB", [])
-    if not offsets:
+        entries.append((entry["d_tag"], entry["d_val"]))
+    return entries
+
+
+def file_offset(parts: list[Any], address: int) -> int | None:
+    """Return where in the file the byte of that address lies; None where no segment is loaded from the file."""
+    for part in parts:
+        if part["p_type"] == "PT_LOAD" and 0 <= address - part["p_vaddr"] < part["p_filesz"]:
+            return int(address - part["p_vaddr"] + part["p_offset"])
+    return None
+
+
+def _dynamic_texts(elf: ELFFile, parts: list[Any], entries: list[tuple[str | int, int]]) -> dict[str, list[str]]:
+    """Return the names of the dynamic table by tag; they lie where DT_STRTAB says, as an address."""
+    from elftools.common.utils import parse_cstring_from_stream
+
+    named = [(str(tag), value) for tag, value in entries if tag in _TEXT_TAGS]
+    if not named:
         return {}
-    loaded = (part for part in parts if part["p_type"] == "PT_LOAD")
-    bases = [
-        strings[0] - part["p_vaddr"] + part["p_offset"]
-        for part in loaded
-        if strings and 0 <= strings[0] - part["p_vaddr"] < part["p_filesz"]
-    ]
-    if not bases:
+    address = next((value for tag, value in entries if tag == "DT_STRTAB"), None)
+    base = None if address is None else file_offset(parts, address)
+    if base is None:
         raise ValueError("its dynamic table has no names")
-    return {
-        tag: [_text(parse_cstring_from_stream(elf.stream, bases[0] + offset)) for offset in found]
-        for tag, found in offsets.items()
-    }
+    texts: dict[str, list[str]] = {}
+    for tag, offset in named:
+        texts.setdefault(tag, []).append(_text(parse_cstring_from_stream(elf.stream, base + offset)))
+    return texts
 
 
 def _text(name: bytes | None) -> str:
