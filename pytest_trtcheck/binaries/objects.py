@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 # The largest tables measured are those of libtorch_cpu 2.13: 30 MB together.
 MAX_TABLE_BYTES = 256 << 20
 MAX_SYMBOLS = 4_000_000
+MAX_IMPORTS = 200_000
+"""The most that one library was seen to use is 15,000 (libtorch_python)."""
 MAX_NODES = 20_000
 MAX_RELOCATIONS = 50_000_000
 
@@ -27,7 +29,9 @@ _CHUNK = _RELOCATION_BYTES * 65536
 _JUMP_SLOTS = {"x86_64": 7, "aarch64": 1026}
 _BASE_NODE, _WEAK_NODE = 1, 2
 _DT_SYMTAB, _DT_STRTAB, _DT_STRSZ, _DT_HASH = "DT_SYMTAB", "DT_STRTAB", "DT_STRSZ", "DT_HASH"
-_ABI_TAG = re.compile(r"\.(?:cpython-(?P<python>\d{2,4})[a-z]*|(?P<stable>abi3)|pypy\d+-pp\d+)(?:-[\w-]+)?\.so$")
+_ABI_TAG = re.compile(
+    r"\.(?:cpython-(?P<python>\d{2,4})(?P<flags>[a-z]*)|(?P<stable>abi3)|pypy\d+-pp\d+)(?:-[\w-]+)?\.so$"
+)
 
 
 @dataclass(frozen=True)
@@ -127,37 +131,43 @@ def python_of(path: str) -> str:
     if match["stable"]:
         return "abi3"
     digits = match["python"] or ""
-    return f"{digits[0]}.{digits[1:]}" if digits else "PyPy"
+    return f"{digits[0]}.{digits[1:]}{match['flags']}" if digits else "PyPy"
 
 
 def _symbols(reader: _Reader, names: bytes, needs: dict[int, Need], defined: dict[int, tuple[str, bool]]) -> Symbols:
     tags = reader.tags
-    hashed, count = _hash_table(reader)
-    count = max(count, _listed(reader))
+    table_of_hashes, hashed = _hash_table(reader)
+    count = max(hashed, _listed(reader))
     if count > MAX_SYMBOLS:
         raise ValueError(f"its symbol table has {count} entries, more than {MAX_SYMBOLS}")
-    table = reader.at(tags[_DT_SYMTAB], SYMBOL.size * count)
-    if len(table) < SYMBOL.size * count:
-        raise ValueError("its symbol table ends after the file")
+    table = _all(reader.at(tags[_DT_SYMTAB], SYMBOL.size * count), SYMBOL.size * count)
     versions = reader.at(tags["DT_VERSYM"], 2 * count) if "DT_VERSYM" in tags else b""
     return Symbols(
         table=table,
         names=names,
         versions=versions,
-        gnu_hash=hashed,
-        count=count,
-        has_hash=bool(hashed) or _DT_HASH in tags,
+        gnu_hash=table_of_hashes,
+        hashed=hashed,
+        has_hash=bool(table_of_hashes) or _DT_HASH in tags,
         nodes={index: name for index, (name, is_base) in defined.items() if not is_base},
         needs=needs,
     )
 
 
+def _all(data: bytes, size: int) -> bytes:
+    if len(data) < size:
+        raise ValueError("a table of its symbols ends after the file")
+    return data
+
+
 def _check_names(symbols: Symbols) -> None:
-    """Raise when a name lies outside the string table, so that later look-ups cannot fail."""
+    """Raise when a name lies outside the string table, so that later look-ups cannot fail, or there are too many."""
     if symbols.table and symbols.names[-1:] != b"\0":
         raise ValueError("its string table has no end")
     if max((fields[0] for fields in SYMBOL.iter_unpack(symbols.table)), default=0) >= max(len(symbols.names), 1):
         raise ValueError("the name of a symbol lies outside its string table")
+    if len(symbols.imports) > MAX_IMPORTS:
+        raise ValueError(f"it uses {len(symbols.imports)} symbols of others, more than {MAX_IMPORTS}")
 
 
 def _listed(reader: _Reader) -> int:
@@ -184,9 +194,7 @@ def _hash_table(reader: _Reader) -> tuple[bytes, int]:
     if max(buckets, bloom_words, first) > MAX_SYMBOLS:
         raise ValueError("its hash table is larger than any library's")
     head = 16 + 8 * bloom_words + 4 * buckets
-    start = reader.at(address, head)
-    if len(start) < head:
-        raise ValueError("its hash table ends after the file")
+    start = _all(reader.at(address, head), head)
     last = max(struct.unpack_from(f"<{buckets}I", start, head - 4 * buckets), default=0)
     if last < first:
         return start, first
@@ -199,7 +207,7 @@ def _hash_table(reader: _Reader) -> tuple[bytes, int]:
         end = next((number for number, entry in enumerate(entries) if entry & 1), None)
         if end is not None:
             count = last + end + 1
-            return start + reader.at(address + head, 4 * (count - first)), count
+            return start + _all(reader.at(address + head, 4 * (count - first)), 4 * (count - first)), count
         if len(entries) < 1024:
             break
         last += len(entries)

@@ -14,7 +14,8 @@ _FIRST_NAMED_VERSION = 2
 _DEFINING_KINDS = (1 << 0) | (1 << 1) | (1 << 2) | (1 << 5) | (1 << 6) | (1 << 10)
 _LOCAL, _WEAK = 0, 2
 _TLS, _ABSOLUTE = 6, 0xFFF1
-_MAX_CHAIN = 1 << 20
+# The longest chain in libtorch_cpu 2.13 is 12 names long.
+_MAX_CHAIN = 256
 
 
 class Need(NamedTuple):
@@ -48,7 +49,8 @@ class Symbols:
     versions: bytes = b""
     """DT_VERSYM: two bytes for each symbol."""
     gnu_hash: bytes = b""
-    count: int = 0
+    hashed: int = 0
+    """Number of symbols up to the last one that ``gnu_hash`` knows."""
     has_hash: bool = False
     """Without a hash table the loader finds nothing in the object."""
     nodes: dict[int, str] = field(default_factory=dict)
@@ -132,7 +134,7 @@ class Symbols:
         index = struct.unpack_from("<I", self.gnu_hash, buckets_at + 4 * (hashed % buckets))[0]
         chain_at = buckets_at + 4 * buckets
         found: list[int] = []
-        for position in range(index, min(self.count, index + _MAX_CHAIN)) if index >= first else ():
+        for position in range(index, min(self.hashed, index + _MAX_CHAIN)) if index >= first else ():
             entry = struct.unpack_from("<I", self.gnu_hash, chain_at + 4 * (position - first))[0]
             if (entry ^ hashed) >> 1 == 0 and self._is(position, name):
                 found.append(position)
