@@ -1,7 +1,7 @@
 """Fuzz target for what reads ELF files and GPU code: python -m tests.fuzz_binaries COUNT [SEED] [FILE...].
 
 Each input is a real file with damage: bytes, lengths, offsets, a cut. Whatever the damage, the readers return or raise
-ReadError, within 2 s an input and within 1 GB of address space for all. Prints how many inputs gave what.
+ReadError, within 2 s of processor time an input and within 1 GB of address space for all. Prints how many gave what.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def run(count: int, seed: int, files: list[Path]) -> Counter[str]:
         path = Path(folder, "x.so")
         for number in range(count):
             path.write_bytes(damaged(chance.choice(seeds), chance))
-            signal.alarm(SECONDS_EACH)
+            signal.setitimer(signal.ITIMER_PROF, SECONDS_EACH)
             try:
                 came[judge(Root(folder), "/x.so")] += 1
             except BaseException:
@@ -89,13 +89,18 @@ def run(count: int, seed: int, files: list[Path]) -> Counter[str]:
                 sys.stderr.write(f"input {number} of seed {seed}, kept as {kept}\n")
                 raise
             finally:
-                signal.alarm(0)
+                signal.setitimer(signal.ITIMER_PROF, 0)
     return came
+
+
+def _took_too_long(*_: object) -> None:
+    raise TimeoutError(f"one input took more than {SECONDS_EACH} s of processor time")
 
 
 def main() -> None:
     """Run with limits on memory and on the time of each input."""
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE_BYTES, ADDRESS_SPACE_BYTES))
+    signal.signal(signal.SIGPROF, _took_too_long)
     count, seed = int(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 0
     files = [Path(name) for name in sys.argv[3:]] or sorted(DATA.glob("*.*"))
     for words, number in sorted(run(count, seed, files).items()):

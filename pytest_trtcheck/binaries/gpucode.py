@@ -122,6 +122,8 @@ def _of_object(files: Opens, path: str, *, is_deep: bool) -> GpuCode:
         for name, begin, stop in sections:
             # Sections do not overlap; where they claim to, no byte is read twice.
             start, end = max(begin, done), min(stop, size)
+            if start >= end:
+                continue
             if name in _FATBIN_SECTIONS:
                 _scan(file, start, end, _FATBIN_SECTIONS[name], found, cubins=False)
             elif name == ".nvFatBinSegment":
@@ -208,7 +210,7 @@ def _next(file: BinaryIO, at: int, end: int, *, cubins: bool) -> tuple[int, byte
 def _registered(file: BinaryIO, start: int, end: int) -> int:
     """Return how many wrappers the segment holds."""
     file.seek(start)
-    data = file.read(max(0, min(end - start, _WRAPPER.size * MAX_PIECES)))
+    data = file.read(min(end - start, _WRAPPER.size * MAX_PIECES))
     whole = len(data) // _WRAPPER.size * _WRAPPER.size
     return sum(magic == _WRAPPER_MAGIC for magic, *_ in _WRAPPER.iter_unpack(data[:whole]))
 

@@ -144,6 +144,22 @@ def test_container_that_is_cut_short_is_told(tmp_path: Path) -> None:
     assert "should end at" in _read(path).problems[0]
 
 
+def test_section_that_lies_behind_the_file_is_passed_over(tmp_path: Path) -> None:
+    from elftools.elf.elffile import ELFFile
+
+    data = bytearray((DATA / "linked.so").read_bytes())
+    with (DATA / "linked.so").open("rb") as file:
+        elf = ELFFile(file)
+        numbers = [elf.get_section_index(name) for name in (".nv_fatbin", ".nvFatBinSegment")]
+    table = struct.unpack_from("<Q", data, 0x28)[0]
+    for number in numbers:
+        assert number is not None
+        struct.pack_into("<Q", data, table + 64 * number + 24, (1 << 64) - 8)
+    path = tmp_path / "libx.so"
+    path.write_bytes(data)
+    assert _read(path) == GpuCode()
+
+
 def test_registered_binaries_that_are_nowhere_are_a_problem(tmp_path: Path) -> None:
     data = (DATA / "linked.so").read_bytes().replace(MAGIC, b"\0" * len(MAGIC))
     path = tmp_path / "libx.so"
