@@ -67,6 +67,7 @@ $(TORCH_VENV)/.ready: pyproject.toml
 	@$(PYTHON) -c '$(NEEDS_PYTHON)'
 	$(PYTHON) -m venv $(TORCH_VENV)
 	$(TORCH_VENV)/bin/python $(PIP_INSTALL) -e '.[dev,training]' $(TORCH)
+	if command -v mpirun >/dev/null; then $(TORCH_VENV)/bin/python $(PIP_INSTALL) mpi4py; fi
 	touch $@
 
 clean:

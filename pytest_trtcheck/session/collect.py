@@ -27,9 +27,14 @@ def suite_of(item: pytest.Item) -> str | None:
     return module.suite if module else None
 
 
-def native_suites(stack: Stack) -> list[str]:
-    """Return the bundled suites that run native code in the process that runs them and have something to run here."""
-    return [name for name, suite in _suites() if suite.NATIVE and all(stack.get(key).is_found for key in suite.NEEDS)]
+def present_suites(stack: Stack) -> list[str]:
+    """Return the bundled suites that have what they need here."""
+    return [name for name, suite in _suites() if all(stack.get(key).is_found for key in suite.NEEDS)]
+
+
+def native_suites() -> frozenset[str]:
+    """Return the bundled suites that run native code in the process that runs them."""
+    return frozenset(name for name, suite in _suites() if suite.NATIVE)
 
 
 def provider_plugins() -> list[Any]:
@@ -39,7 +44,7 @@ def provider_plugins() -> list[Any]:
 
 
 def _suites() -> list[tuple[str, Any]]:
-    return [(name, package) for name, package in _packages() if hasattr(package, "NATIVE")]
+    return [(name, package) for name, package in _packages() if hasattr(package, "NEEDS")]
 
 
 def _packages() -> list[tuple[str, Any]]:

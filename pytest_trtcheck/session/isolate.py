@@ -67,4 +67,6 @@ def _needs_workers(config: pytest.Config, run: Run) -> bool:
     """Say whether anything may run native code here: a bundled suite, or what the user named."""
     if run.settings.level is Level.STATIC:
         return False
-    return config.args_source is pytest.Config.ArgsSource.ARGS or run.suites != {"stack"}
+    from pytest_trtcheck.session.collect import native_suites
+
+    return config.args_source is pytest.Config.ArgsSource.ARGS or bool(run.suites & native_suites())

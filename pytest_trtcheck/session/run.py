@@ -169,15 +169,15 @@ class Run:
 
     @cached_property
     def suites(self) -> frozenset[str]:
-        """Names of the suites that have something to run.
+        """Names of the suites that may have something to run.
 
         On a described stack, and at level static, that is the stack suite; elsewhere all that have what they need.
         """
-        from pytest_trtcheck.session.collect import native_suites
+        from pytest_trtcheck.session.collect import present_suites
 
         if self.settings.described is not None or self.settings.level is Level.STATIC:
             return frozenset({"stack"})
-        return frozenset({"stack", *native_suites(self.stack)})
+        return frozenset(present_suites(self.stack))
 
     def plan(self, session: pytest.Session) -> list[pytest.Item]:
         """Collect the bundled suites and note every check in the plan."""

@@ -2,3 +2,5 @@
 
 NATIVE = False
 """Whether checks run native GPU code in their own process, and so need workers; imports have child processes."""
+NEEDS = ()
+"""It judges whatever is there."""

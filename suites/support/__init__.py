@@ -1,4 +1,4 @@
-"""What suites share: tolerances, comparison, pairwise choice of cases, providers found through hooks, proof."""
+"""What suites share: tolerances, comparison, pairwise choice of cases, providers found through hooks, proof.
 
-NATIVE = False
-"""No suite of its own: nothing here is collected."""
+No suite of its own: it says no NEEDS, so nothing here is collected.
+"""
