@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from pytest_trtcheck.model.facts import Stack
     from pytest_trtcheck.model.report import RunReport
-    from pytest_trtcheck.providers import AttentionProvider, LlmBackend
+    from pytest_trtcheck.providers import AttentionProvider, EngineProvider, LlmBackend
 
 
 @pytest.hookspec(firstresult=True)
@@ -44,6 +44,34 @@ def pytest_trtcheck_attention_providers(config: pytest.Config) -> Sequence[Atten
                 return attention(inputs.q, inputs.k, inputs.v, inputs.cu_q, inputs.cu_k, scale=case.scale)
 
         def pytest_trtcheck_attention_providers(config):
+            return [Ours()]
+    """
+
+
+@pytest.hookspec
+def pytest_trtcheck_engine_providers(config: pytest.Config) -> Sequence[EngineProvider]:  # type: ignore[empty-body]
+    """Return ways to build and run engines, to be judged beside the built-in ones.
+
+    Called once per process, while checks are planned: nothing native may be loaded here. See
+    ``pytest_trtcheck.providers.engine`` for what a case, a provider and its session are::
+
+        class Ours:
+            name = "our_compiler"
+            factory = "our_package.engines:Ours"
+
+            def why_not(self, case, where):
+                return "" if where.device == "cuda" and case.dtype == "fp16" else "fp16 on a GPU only"
+
+            def abilities(self, where):
+                return frozenset({"refit"})
+
+            def build(self, case, weights, request):
+                return Built(compile(case.graph, weights, case.dims))
+
+            def load(self, plan, options):
+                return OurSession(plan)  # has run(inputs, outputs), refit(weights) and close()
+
+        def pytest_trtcheck_engine_providers(config):
             return [Ours()]
     """
 

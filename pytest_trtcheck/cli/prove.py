@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from pytest_trtcheck.cli import Subparsers
 
 HOLDS, DOES_NOT_HOLD = 0, 1
-_SUITES = ("attention",)
+_REFERENCES = {"attention": "torch", "engine": "numpy"}
+"""Suites, and what computes the reference of each."""
 _LEVELS = (Level.QUICK, Level.STANDARD, Level.FULL)
 _MOST_SEEDS = 100_000
 
@@ -23,15 +24,15 @@ def add_parser(commands: Subparsers) -> argparse.ArgumentParser:
     """Declare the command."""
     parser = commands.add_parser(
         "prove",
-        help="Show that a suite catches broken kernels and lets sound ones pass",
+        help="Show that a suite catches broken implementations and lets sound ones pass",
         description="Run deliberately broken implementations and sound variants through a suite. Exit status: 0 when "
         "every broken one is caught and no sound one is flagged, 1 otherwise, 4 when the suite cannot run here.",
     )
-    parser.add_argument("suite", choices=_SUITES, help="Suite to prove")
+    parser.add_argument("suite", choices=list(_REFERENCES), help="Suite to prove")
     parser.add_argument("--level", choices=[level.value for level in _LEVELS], default=Level.QUICK.value,
                         help="Cases to run (default: quick)")  # fmt: skip
     parser.add_argument("--seeds", type=_count, default=1, metavar="N",
-                        help="Seeds for sound variants; broken kernels take the first (default: 1)")  # fmt: skip
+                        help="Seeds for sound variants; broken ones take the first (default: 1)")  # fmt: skip
     parser.add_argument("--first-seed", type=_seed, default=0, metavar="N", help="First seed (default: 0)")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto",
                         help="Where to run (default: auto, a GPU where torch has one)")  # fmt: skip
@@ -40,9 +41,10 @@ def add_parser(commands: Subparsers) -> argparse.ArgumentParser:
 
 def run(options: argparse.Namespace) -> int:
     """Print the table of detection and return the exit status."""
-    if find_spec("torch") is None:
-        raise OptionError(f"prove {options.suite}: expected torch, for the reference; found none: install it")
-    device = _device(options.device)
+    library = _REFERENCES[options.suite]
+    if find_spec(library) is None:
+        raise OptionError(f"prove {options.suite}: expected {library}, for the reference; found none: install it")
+    device = _device(options.device) if library == "torch" else "cpu"
     seeds = range(options.first_seed, options.first_seed + options.seeds)
     # By name: suites lie beside the tool, and import it.
     suite: Any = import_module(f"pytest_trtcheck._suites.{options.suite}.proof")

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 GAP = "  "
+_UNLIMITED = 10_000
 
 
 @dataclass(frozen=True)
@@ -83,3 +84,9 @@ def fit(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int) ->
 def _cell(column: Column, text: str, width: int) -> str:
     shortened = shorten_middle(text, width) if column.is_path else shorten(text, width)
     return pad(shortened, width)
+
+
+def table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return a table's lines at full width, for output that nobody shortens."""
+    lines = fit([Column(title, len(title)) for title in titles], rows, _UNLIMITED)
+    return [GAP.join(line).rstrip() for line in lines]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import traceback
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,31 +12,11 @@ import torch
 
 from pytest_trtcheck._suites.attention.inputs import AttentionInputs
 from pytest_trtcheck._suites.attention.reference import Reference
+from pytest_trtcheck._suites.support.judgement import FAILED, PASSED, REFUSED, Judgement
 from pytest_trtcheck._suites.support.words import first_line
-from pytest_trtcheck.model.report import Comparison
 from pytest_trtcheck.providers import AttentionCase, AttentionProvider, Refused
 
-PASSED = "passed"
-FAILED = "failed"
-REFUSED = "refused"
-
 _MOST_WORDS = 400
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """What became of one case on one provider."""
-
-    state: str
-    """``passed``, ``failed`` or ``refused``."""
-    message: str
-    """One line: the comparison, what was wrong with the answer, or the words of the exception."""
-    text: str = ""
-    """Traceback of what the provider raised; empty when it returned."""
-    comparison: Comparison | None = None
-    """None where there was no answer to compare."""
-    spoiled: bool = False
-    """True when the inputs may have changed: nobody else may be given them, nor the reference made from them."""
 
 
 def judge(case: AttentionCase, provider: AttentionProvider, inputs: AttentionInputs, reference: Reference) -> Judgement:

@@ -7,17 +7,14 @@ from dataclasses import dataclass
 
 from pytest_trtcheck._suites.attention.broken import BROKEN
 from pytest_trtcheck._suites.attention.cases import cases
-from pytest_trtcheck._suites.attention.judge import FAILED
 from pytest_trtcheck._suites.attention.sound import SOUND
 from pytest_trtcheck._suites.attention.upstream import GRID, GridCase, grid_outcome, make_grid_inputs
 from pytest_trtcheck._suites.attention.workbench import Workbench
+from pytest_trtcheck._suites.support.judgement import FAILED
 from pytest_trtcheck._suites.support.proof import Subject, Tally, Trial, run_through
 from pytest_trtcheck.model.level import Level
 from pytest_trtcheck.providers import AttentionCase, AttentionProvider, Where
-from pytest_trtcheck.report.columns import GAP, Column, fit
-
-_UNLIMITED = 10_000
-"""Width of a table that nobody shortens."""
+from pytest_trtcheck.report.columns import table
 
 
 @dataclass(frozen=True)
@@ -50,14 +47,14 @@ class Proof:
 
     def lines(self) -> Iterator[str]:
         """Yield both tables and what they come to."""
-        yield from _table(
+        yield from table(
             ("broken kernel", "mistake", "cases that fail", "upstream's grid", "first caught in"),
-            map(self._row, self.broken),
+            list(map(self._row, self.broken)),
         )
         yield ""
-        yield from _table(
+        yield from table(
             ("sound variant", "what it does", "runs", "false alarms", "largest error / allowed", "in"),
-            map(_sound_row, self.sound),
+            list(map(_sound_row, self.sound)),
         )
         yield ""
         yield from self._summary()
@@ -166,9 +163,3 @@ def _shapes(grid_cases: Sequence[GridCase]) -> str:
 
 def _sound_row(tally: Tally) -> tuple[str, ...]:
     return tally.provider, tally.about, str(tally.ran), str(tally.flagged), f"{tally.largest:.2f}", tally.largest_in
-
-
-def _table(titles: Sequence[str], rows: Iterator[tuple[str, ...]]) -> Iterator[str]:
-    columns = [Column(title, len(title)) for title in titles]
-    for line in fit(columns, list(rows), _UNLIMITED):
-        yield GAP.join(line).rstrip()

@@ -6,8 +6,9 @@ import zlib
 from dataclasses import dataclass, field
 
 from pytest_trtcheck._suites.attention.inputs import AttentionInputs, make_inputs
-from pytest_trtcheck._suites.attention.judge import Judgement, judge
+from pytest_trtcheck._suites.attention.judge import judge
 from pytest_trtcheck._suites.attention.reference import Reference, make_reference
+from pytest_trtcheck._suites.support.judgement import Judgement
 from pytest_trtcheck._suites.support.torch_state import pinned
 from pytest_trtcheck.providers import AttentionCase, AttentionProvider
 from pytest_trtcheck.providers.attention import padding_of

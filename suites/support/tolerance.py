@@ -22,16 +22,22 @@ Errors are measured in units of the row's scale, the mean over the channels of `
 error of 1 in every product would make of this row. Two statistics are held against their bounds: the root mean square
 over each group of rows (one head of one sequence), which shows what is wrong a little everywhere, and the largest
 element of all, which shows what is wrong in one place.
+
+Arrays are torch's or NumPy's, all of one kind: engines are judged where torch is absent. Only what both libraries spell
+alike is used.
 """
 
 from __future__ import annotations
 
+import importlib
 import math
 from dataclasses import dataclass
-
-import torch
+from typing import Any
 
 from pytest_trtcheck.model.report import Comparison
+
+Array = Any
+"""``torch.Tensor`` or ``numpy.ndarray``."""
 
 
 @dataclass(frozen=True)
@@ -64,9 +70,9 @@ TOLERANCES = {
 class Expectable:
     """Errors that a sound implementation may make, to first order and without running one."""
 
-    summation: torch.Tensor
+    summation: Array
     """fp64 ``[rows]``: what summing in another order may cost, in unit roundoffs of fp32."""
-    intermediate: torch.Tensor
+    intermediate: Array
     """fp64 ``[rows, channels]``: what rounding every intermediate number once does, in unit roundoffs of the dtype."""
 
 
@@ -74,46 +80,47 @@ class Expectable:
 class Bound:
     """What is allowed, by the plain computation's error."""
 
-    rms: torch.Tensor
+    rms: Array
     """fp64 ``[groups]``."""
     peak: float
 
     @classmethod
-    def of(cls, plain_error: torch.Tensor, groups: torch.Tensor, tolerance: Tolerance, expectable: Expectable) -> Bound:
+    def of(cls, plain_error: Array, groups: Array, tolerance: Tolerance, expectable: Expectable) -> Bound:
         """Take the plain computation's error, ``[rows, channels]`` in units of the row's scale, and rows' groups."""
+        xp = _library(plain_error)
         floor = tolerance.roundings * tolerance.unit_roundoff
-        error = plain_error.nan_to_num(0.0)
-        expected = expectable.intermediate.nan_to_num(0.0) * tolerance.unit_roundoff
-        sums = expectable.summation.nan_to_num(0.0) * TOLERANCES["fp32"].unit_roundoff
+        error = xp.nan_to_num(plain_error, nan=0.0)
+        expected = xp.nan_to_num(expectable.intermediate, nan=0.0) * tolerance.unit_roundoff
+        sums = xp.nan_to_num(expectable.summation, nan=0.0) * TOLERANCES["fp32"].unit_roundoff
         # No group is held to more than all rows together.
-        least = float(error.square().mean())
-        squares = _group_mean_square(error, groups).maximum(_group_mean_square(expected, groups)).clamp(min=least)
-        rms = tolerance.k * squares.sqrt() + floor + _group_mean_square(sums[:, None], groups).sqrt()
+        least = float((error * error).mean())
+        squares = xp.maximum(_group_mean_square(error, groups), _group_mean_square(expected, groups))
+        squares = xp.clip(squares, least, None)
+        rms = tolerance.k * squares**0.5 + floor + _group_mean_square(sums[:, None], groups) ** 0.5
         # The largest of many elements lies beyond its standard deviation.
-        peak = max(float(error.abs().max()), math.sqrt(2) * float(expected.max()))
+        peak = max(float(abs(error).max()), math.sqrt(2) * float(expected.max()))
         return cls(rms, tolerance.k * peak + floor + float(sums.max()))
 
 
-def compare(
-    found: torch.Tensor, expected: torch.Tensor, scale: torch.Tensor, groups: torch.Tensor, bound: Bound
-) -> Comparison:
+def compare(found: Array, expected: Array, scale: Array, groups: Array, bound: Bound) -> Comparison:
     """Hold an answer against the reference.
 
     ``found`` and ``expected``: ``[rows, channels]``, expected in fp64; ``scale``: fp64 ``[rows]``; ``groups``: int64
     ``[rows]``. NaN must stand exactly where the reference has NaN. The index in the result is (row, channel).
     """
-    found = found.to(torch.float64)
-    strange = (torch.isnan(found) != torch.isnan(expected)) | torch.isinf(found)
+    xp = _library(expected)
+    found = xp.asarray(found, dtype=xp.float64)
+    strange = (xp.isnan(found) != xp.isnan(expected)) | xp.isinf(found)
     if bool(strange.any()):
-        return _comparison(None, bound.peak, _PEAK, strange.to(torch.uint8), expected, found)
-    error = ((found - expected) / scale[:, None]).nan_to_num(0.0).abs()
-    rms = _group_mean_square(error, groups).sqrt()
+        return _comparison(None, bound.peak, _PEAK, xp.asarray(strange, dtype=xp.uint8), expected, found)
+    error = abs(xp.nan_to_num((found - expected) / scale[:, None], nan=0.0))
+    rms = _group_mean_square(error, groups) ** 0.5
     excess = rms / bound.rms
     group = int(excess.argmax())
     peak = float(error.max())
     if peak / bound.peak >= float(excess[group]):
         return _comparison(peak, bound.peak, _PEAK, error, expected, found)
-    inside = torch.where((groups == group)[:, None], error, -1.0)
+    inside = xp.where((groups == group)[:, None], error, -1.0)
     return _comparison(float(rms[group]), float(bound.rms[group]), _RMS, inside, expected, found)
 
 
@@ -121,9 +128,9 @@ def _comparison(
     error: float | None,
     allowed: float,
     statistic: str,
-    badness: torch.Tensor,
-    expected: torch.Tensor,
-    found: torch.Tensor,
+    badness: Array,
+    expected: Array,
+    found: Array,
 ) -> Comparison:
     row, channel = divmod(int(badness.argmax()), badness.shape[1])
     there = [float(tensor[row, channel]) for tensor in (expected, found)]
@@ -131,9 +138,12 @@ def _comparison(
     return Comparison(error, allowed, statistic, ("row", "channel"), (row, channel), *numbers)
 
 
-def _group_mean_square(error: torch.Tensor, groups: torch.Tensor) -> torch.Tensor:
-    count = int(groups.max()) + 1
-    sums = torch.zeros(count, dtype=torch.float64, device=error.device)
-    sums.index_add_(0, groups, error.square().mean(dim=1))
-    sizes = torch.bincount(groups, minlength=count)
-    return sums / sizes
+def _group_mean_square(error: Array, groups: Array) -> Array:
+    xp = _library(error)
+    # The second argument weighs each row.
+    return xp.bincount(groups, (error * error).mean(1)) / xp.bincount(groups)
+
+
+def _library(array: Array) -> Any:
+    """Return ``torch`` or ``numpy``, whichever an array is of."""
+    return importlib.import_module(type(array).__module__.partition(".")[0])

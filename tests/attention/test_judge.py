@@ -10,7 +10,7 @@ import pytest
 from pytest_trtcheck.providers import AttentionCase, Refused, Where
 
 if TYPE_CHECKING:
-    from pytest_trtcheck._suites.attention.judge import Judgement
+    from pytest_trtcheck._suites.support.judgement import Judgement
 
 pytestmark = pytest.mark.torch
 

@@ -18,9 +18,10 @@ torch = pytest.importorskip("torch")
 
 import tests.contracts.tensorrt_numbers  # noqa: E402, F401 - registers what layers compute
 from pytest_trtcheck._suites.attention.inputs import make_inputs  # noqa: E402
-from pytest_trtcheck._suites.attention.judge import PASSED, REFUSED, judge  # noqa: E402
+from pytest_trtcheck._suites.attention.judge import judge  # noqa: E402
 from pytest_trtcheck._suites.attention.providers.tensorrt import TensorRTAttention, TensorRTOperator  # noqa: E402
 from pytest_trtcheck._suites.attention.reference import make_reference  # noqa: E402
+from pytest_trtcheck._suites.support.judgement import PASSED, REFUSED  # noqa: E402
 from pytest_trtcheck._suites.support.tensorrt import TensorRT, TensorRTError, TensorRTRefusal  # noqa: E402
 from pytest_trtcheck.providers import AttentionCase, Where  # noqa: E402
 from tests.contracts import tables  # noqa: E402

@@ -11,9 +11,10 @@ pytestmark = pytest.mark.torch
 torch = pytest.importorskip("torch")
 
 from pytest_trtcheck._suites.attention.inputs import make_inputs  # noqa: E402
-from pytest_trtcheck._suites.attention.judge import FAILED, PASSED, REFUSED, judge  # noqa: E402
+from pytest_trtcheck._suites.attention.judge import judge  # noqa: E402
 from pytest_trtcheck._suites.attention.providers.tensorrt_llm import EngineAttention, TorchAttention  # noqa: E402
 from pytest_trtcheck._suites.attention.reference import make_reference  # noqa: E402
+from pytest_trtcheck._suites.support.judgement import FAILED, PASSED, REFUSED  # noqa: E402
 from pytest_trtcheck.providers import AttentionCase, Where  # noqa: E402
 from tests.contracts import tables  # noqa: E402
 from tests.contracts.llm_standin import LlmStandin, TorchPath  # noqa: E402
