@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import ctypes
 import faulthandler
 import os
-import signal
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +11,7 @@ import pytest
 
 from pytest_trtcheck.isolation.death import POISONED_STATUS
 from pytest_trtcheck.isolation.exchange import mark
+from pytest_trtcheck.isolation.orphan import die_with_parent
 from pytest_trtcheck.isolation.watch import STACK_SIGNAL
 
 if TYPE_CHECKING:
@@ -23,8 +22,6 @@ POISONED: pytest.StashKey[str] = pytest.StashKey()
 """Set on an item after which the CUDA context was lost: the name of the error."""
 MEMORY_LEFT: pytest.StashKey[dict[str, int]] = pytest.StashKey()
 """Set on an item: bytes in use after it beyond those before it, by the name of the result's field."""
-
-_PR_SET_PDEATHSIG = 1
 
 
 class ContextLostError(Exception):
@@ -39,7 +36,7 @@ class WorkerSide:
         self.worker = worker
         self._log = _redirect_output(exchange, worker)
         faulthandler.register(STACK_SIGNAL, file=self._log, all_threads=True, chain=False)
-        _die_with_parent()
+        die_with_parent()
         self._poisoned = False
         self._before: Health | None = None
 
@@ -117,8 +114,3 @@ def _redirect_output(exchange: Exchange, worker: str) -> int:
     log = os.open(exchange.log(worker), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(log, 2)
     return log
-
-
-def _die_with_parent() -> None:
-    """Ask the kernel to kill this process when its controller is gone; blocked in C it would stay for ever."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)

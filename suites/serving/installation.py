@@ -1,0 +1,110 @@
+"""Which tritonserver is here, and what it takes to start it."""
+
+from __future__ import annotations
+
+import os
+import sys
+import sysconfig
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest_trtcheck
+
+if TYPE_CHECKING:
+    from pytest_trtcheck.model.facts import Fact
+
+HOW_TO_GET_ONE = (
+    "run in an image that has /opt/tritonserver, put tritonserver on PATH, or pip install 'pytest-trtcheck[serving]'"
+)
+
+_WHEEL = "nvidia-pytriton wheel"
+_STUB = "triton_python_backend_stub"
+_STUB_UTILITIES = "triton_python_backend_utils.py"
+
+
+class UnusableError(Exception):
+    """There is a server, and it cannot be started here; the words say why and what helps."""
+
+
+@dataclass(frozen=True)
+class Installation:
+    """One server on disk."""
+
+    home: Path
+    found_by: str
+    """``/opt/tritonserver``, ``PATH`` or ``nvidia-pytriton wheel``."""
+    version: str | None
+    backends: tuple[str, ...]
+
+    @property
+    def program(self) -> Path:
+        """The server's program."""
+        return self.home / "bin" / "tritonserver"
+
+    @property
+    def caches(self) -> Path:
+        """Where response caches lie."""
+        return self.home / "caches"
+
+    def lay_out_backends(self, folder: Path) -> Path:
+        """Return the folder to give as ``--backend-directory``; for the wheel, one made below ``folder``.
+
+        The wheel keeps one Python stub for each release of Python, none of them where the backend looks for it.
+        """
+        installed = self.home / "backends"
+        stub = self.home / "python_backend_stubs" / "{}.{}".format(*sys.version_info) / _STUB
+        if (installed / "python" / _STUB).is_file() or self.found_by != _WHEEL:
+            return installed
+        if not stub.is_file():
+            have = sorted(entry.name for entry in stub.parent.parent.glob("3.*"))
+            raise UnusableError(
+                f"{self.home}: no Python stub for Python {sys.version_info[0]}.{sys.version_info[1]}; "
+                f"it has {', '.join(have) or 'none'}: use one of these"
+            )
+        for backend in self.backends:
+            made = folder / "backends" / backend
+            made.mkdir(parents=True)
+            for entry in (installed / backend).iterdir():
+                if entry.is_file():
+                    (made / entry.name).symlink_to(entry)
+        (folder / "backends" / "python" / _STUB).symlink_to(stub)
+        return folder / "backends"
+
+    def environment(self, folder: Path, base: Mapping[str, str]) -> dict[str, str]:
+        """Return the environment to start it in: models find this package, and for the wheel this Python's libraries.
+
+        ``folder`` is where a link to this package is made: models in an image run in the image's own Python, which
+        must not see the other packages of ours.
+        """
+        environment = {name: value for name, value in base.items() if not name.startswith("PYTEST_")}
+        modules = folder / "modules"
+        modules.mkdir(exist_ok=True)
+        (modules / "pytest_trtcheck").symlink_to(Path(pytest_trtcheck.__file__).parent)
+        _before(environment, "PYTHONPATH", str(modules))
+        # Models compute next to each other and to the client: one thread each keeps a small machine responsive.
+        environment.setdefault("OMP_NUM_THREADS", "1")
+        if self.found_by == _WHEEL:
+            libraries = [self.home.parent.parent / "nvidia_pytriton.libs", sysconfig.get_config_var("LIBDIR")]
+            _before(environment, "LD_LIBRARY_PATH", *(str(entry) for entry in libraries if entry))
+            # The stub's Python finds its packages from the python3 that comes first here.
+            _before(environment, "PATH", str(Path(sys.executable).parent))
+        return environment
+
+
+def _before(environment: dict[str, str], name: str, *entries: str) -> None:
+    """Put folders before what a search path holds."""
+    environment[name] = os.pathsep.join([*entries, *filter(None, [environment.get(name, "")])])
+
+
+def installation_of(fact: Fact) -> Installation | None:
+    """Return the server that the stack's fact names, the first found; None where there is none."""
+    if not fact.is_found:
+        return None
+    return Installation(
+        home=Path(str(fact.details["home"])),
+        found_by=fact.copies[0].found_by,
+        version=fact.value,
+        backends=tuple(sorted(fact.details["backends"])),
+    )

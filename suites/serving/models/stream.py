@@ -1,0 +1,62 @@
+"""Decoupled: answers one request with a counted stream, each event with its number and the caller's mark."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+import numpy
+import triton_python_backend_utils as pb_utils
+
+FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
+
+
+class TritonPythonModel:
+    """Streams run side by side, a thread each."""
+
+    def initialize(self, args: dict[str, str]) -> None:
+        """Begin with no stream."""
+        self.threads: list[threading.Thread] = []
+
+    def execute(self, requests: list[Any]) -> None:
+        """Start a stream for each request; the responses come later."""
+        for request in requests:
+            thread = threading.Thread(target=self.stream, args=(request, request.get_response_sender()), daemon=True)
+            self.threads = [*(other for other in self.threads if other.is_alive()), thread]
+            thread.start()
+
+    def stream(self, request: Any, sender: Any) -> None:
+        """Send all events of one request, until it is cancelled, and then that it was the last."""
+        count, mark, delay = (
+            pb_utils.get_input_tensor_by_name(request, name).as_numpy().reshape(-1)[0]
+            for name in ("COUNT", "MARK", "DELAY_MS")
+        )
+        for number in self.numbers(int(count)):
+            if sender.is_cancelled():
+                break
+            time.sleep(int(delay) / 1000)
+            sender.send(self.event(number, mark))
+        self.finish(sender)
+
+    def numbers(self, count: int) -> range:
+        """Return the numbers of the events, in order."""
+        return range(count)
+
+    def event(self, number: int, mark: bytes) -> Any:
+        """Return one event of a stream."""
+        return pb_utils.InferenceResponse(
+            [
+                pb_utils.Tensor("NUMBER", numpy.array([number], numpy.int32)),
+                pb_utils.Tensor("MARK_OUT", numpy.array([mark], numpy.object_)),
+            ]
+        )
+
+    def finish(self, sender: Any) -> None:
+        """Tell that no more will come."""
+        sender.send(flags=FINAL)
+
+    def finalize(self) -> None:
+        """Wait for streams that still run."""
+        for thread in self.threads:
+            thread.join(5)

@@ -1,0 +1,314 @@
+"""One tritonserver, started on ports of its own and stopped so that nothing of it is left."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pytest_trtcheck._suites.serving.endpoint import Endpoint, TransportError
+from pytest_trtcheck._suites.serving.installation import Installation
+from pytest_trtcheck.isolation.guard import Charge, leftovers, members, start_guard
+
+LOOPBACK = "127.0.0.1"
+START_SECONDS = 60.0
+STOP_SECONDS = 30.0
+GUARD_SECONDS = 15.0
+ATTEMPTS = 3
+_POLL_SECONDS = 0.02
+_TAIL_BYTES = 256 * 1024
+_LINES = 12
+_PORT_TAKEN = ("Address already in use", "failed to start HTTP service", "Socket '", "port is already in use")
+
+
+class ServerError(Exception):
+    """The server did not do what it must, with the last lines of its log."""
+
+
+@dataclass
+class Times:
+    """When the server came to what, in seconds from its start; None for what never came."""
+
+    live: float | None = None
+    ready: float | None = None
+
+
+@dataclass
+class Server:
+    """A running server of ours."""
+
+    installation: Installation
+    folder: Path
+    """Private folder: model repository, log, links; removed at the end."""
+    endpoint: Endpoint
+    charge: Charge
+    identity: str
+    """Its ``--id``, by which a client knows that it talks to this one."""
+    times: Times = field(default_factory=Times)
+    pid: int = 0
+    started: float = 0.0
+    exit_status: int | None = None
+    _guard: subprocess.Popen[bytes] | None = None
+    _told: bytes = b""
+
+    @property
+    def repository(self) -> Path:
+        """Folder with the models."""
+        return self.folder / "models"
+
+    @property
+    def log(self) -> Path:
+        """File with all that the server wrote."""
+        return Path(self.charge.log)
+
+    def log_lines(self) -> list[str]:
+        """Return the last part of the log."""
+        with suppress(OSError), self.log.open("rb") as log:
+            size = log.seek(0, os.SEEK_END)
+            log.seek(max(size - _TAIL_BYTES, 0))
+            return log.read(_TAIL_BYTES).decode(errors="replace").splitlines()
+        return []
+
+    def last_words(self) -> str:
+        """Return the last lines of the log that say something, on one line."""
+        lines = [line.strip() for line in self.log_lines() if line.strip(" +-|")]
+        return " / ".join(line[:300] for line in lines[-_LINES:]) or "its log is empty"
+
+    def is_alive(self) -> bool:
+        """Say whether the process is there; notes its exit status when it is not."""
+        self._hear(0)
+        return self.exit_status is None
+
+    def wait_for_exit(self, seconds: float) -> bool:
+        """Return True when the server ended within this time."""
+        until = time.monotonic() + seconds
+        while self.exit_status is None and time.monotonic() < until:
+            self._hear(max(0.0, until - time.monotonic()))
+        return self.exit_status is not None
+
+    def death(self) -> str:
+        """Return how the server ended, and its last words."""
+        status = self.exit_status
+        how = "still running" if status is None else f"exit status {status}"
+        if status is not None and status < 0:
+            how = signal.Signals(-status).name
+        return f"tritonserver ended: {how}; last lines of its log: {self.last_words()}"
+
+    def memory_bytes(self) -> int:
+        """Return resident memory of the server with its stubs."""
+        pages = 0
+        for process in members(self.pid):
+            with suppress(OSError, IndexError, ValueError):
+                pages += int(Path(f"/proc/{process}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+
+    def descriptor_count(self) -> int:
+        """Return how many file descriptors the server and its stubs hold."""
+        count = 0
+        for process in members(self.pid):
+            with suppress(OSError):
+                count += len(os.listdir(f"/proc/{process}/fd"))
+        return count
+
+    def shared_memory_bytes(self) -> int:
+        """Return the size of this server's shared-memory segments."""
+        return sum(os.stat(f"/dev/shm/{name}").st_size for name in leftovers(self.charge))  # noqa: S108
+
+    def kill(self) -> None:
+        """Kill the server's own process, as the kernel does when memory is short."""
+        with suppress(OSError):
+            os.kill(self.pid, signal.SIGKILL)
+
+    def wait_until_ready(self, seconds: float = START_SECONDS) -> None:
+        """Wait until the server says that it is live and ready; ServerError when it ends or takes too long."""
+        until = self.started + seconds
+        while time.monotonic() < until:
+            if not self.is_alive():
+                raise ServerError(self.death())
+            with suppress(TransportError):
+                if self.times.live is None and self.endpoint.is_live(timeout=1.0):
+                    self.times.live = time.monotonic() - self.started
+                if self.times.live is not None and self.endpoint.is_ready(timeout=1.0):
+                    self.times.ready = time.monotonic() - self.started
+                    return
+            time.sleep(_POLL_SECONDS)
+        came = "live, never ready" if self.times.live is not None else "never live"
+        raise ServerError(f"tritonserver was {came} within {seconds:g} s; last lines of its log: {self.last_words()}")
+
+    def stop(self, seconds: float = STOP_SECONDS) -> list[str]:
+        """Ask the server to end, and return what it left: processes, shared memory, ports, in words; empty for nothing.
+
+        Whatever it left is then removed. Safe to call twice.
+        """
+        if self._guard is None:
+            return []
+        left = []
+        with suppress(OSError):
+            os.kill(self.pid, signal.SIGTERM)
+        if not self.wait_for_exit(seconds):
+            left.append(f"still running {seconds:g} s after SIGTERM")
+        else:
+            # Stubs end when their server's last message reaches them, a moment after it.
+            until = time.monotonic() + 2
+            while (members(self.pid) or leftovers(self.charge)) and time.monotonic() < until:
+                time.sleep(_POLL_SECONDS)
+            left += [f"process {process}" for process in members(self.pid)]
+        left += [f"shared memory {name}" for name in leftovers(self.charge)]
+        self._release()
+        left += [f"port {port}" for port in self.endpoint.ports if not _is_free(port)]
+        if self.folder.exists():
+            left.append(f"folder {self.folder}")
+        return left
+
+    def _release(self) -> None:
+        """Let the guard end and remove everything, and wait for it."""
+        guard, self._guard = self._guard, None
+        assert guard is not None
+        assert guard.stdin is not None
+        assert guard.stdout is not None
+        with suppress(OSError):
+            guard.stdin.close()
+        until = time.monotonic() + GUARD_SECONDS
+        while time.monotonic() < until:
+            ready, _, _ = select.select([guard.stdout], [], [], until - time.monotonic())
+            if ready and not os.read(guard.stdout.fileno(), 4096):
+                break
+        guard.stdout.close()
+        guard.wait()
+
+    def _hear(self, seconds: float) -> None:
+        """Take what the guard tells, waiting for it this long at most."""
+        if self._guard is None or self._guard.stdout is None or self.exit_status is not None:
+            return
+        ready, _, _ = select.select([self._guard.stdout], [], [], seconds)
+        if not ready:
+            return
+        part = os.read(self._guard.stdout.fileno(), 4096)
+        self._told += part
+        for line in self._told.decode(errors="replace").splitlines():
+            word, _, rest = line.partition(" ")
+            if word == "started":
+                self.pid = int(rest)
+            elif word == "exited":
+                self.exit_status = int(rest)
+            elif word == "failed":
+                raise ServerError(f"{self.installation.program} could not be started: {rest}")
+        if not part and self.exit_status is None:
+            self.exit_status = -signal.SIGKILL
+
+    def _launch(self) -> None:
+        self.started = time.monotonic()
+        self._guard = start_guard(self.charge)
+        until = self.started + GUARD_SECONDS
+        while not self.pid and self.exit_status is None and time.monotonic() < until:
+            self._hear(max(0.0, until - time.monotonic()))
+        if not self.pid:
+            raise ServerError("the guard of tritonserver did not start it")
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ports of the loopback interface that nobody listens on now."""
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for entry in sockets:
+            entry.bind((LOOPBACK, 0))
+        return [int(entry.getsockname()[1]) for entry in sockets]
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        # As the server binds: connections of before that are still closing do not count.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError:
+            return False
+    return True
+
+
+def start_server(
+    installation: Installation,
+    fill: Sequence[tuple[str, str | bytes]],
+    options: Sequence[str] = (),
+    *,
+    wait: bool = True,
+    ports: Sequence[int] | None = None,
+    environment: dict[str, str] | None = None,
+) -> Server:
+    """Start a server with these files, by path, in its model repository, and wait until it is ready.
+
+    A port that another process took meanwhile costs another attempt, unless ``ports`` (HTTP, gRPC, metrics) are given.
+    ServerError when it does not come up; nothing of it is left then.
+    """
+    for attempt in range(1, ATTEMPTS + 1):
+        server = _prepare(installation, fill, options, ports or free_ports(3), environment)
+        try:
+            server._launch()  # noqa: SLF001 - the two halves of one start
+            if wait:
+                server.wait_until_ready()
+        except BaseException as error:
+            words = server.last_words()
+            server.stop(2.0)
+            shutil.rmtree(server.folder, ignore_errors=True)
+            taken = isinstance(error, ServerError) and any(mark in words for mark in _PORT_TAKEN)
+            if ports is None and taken and attempt < ATTEMPTS:
+                continue
+            raise
+        return server
+    raise AssertionError("not reached")
+
+
+def _prepare(
+    installation: Installation,
+    fill: Sequence[tuple[str, str | bytes]],
+    options: Sequence[str],
+    ports: Sequence[int],
+    environment: dict[str, str] | None,
+) -> Server:
+    identity = f"trtcheck_{os.getpid()}_{secrets.token_hex(4)}"
+    folder = Path(tempfile.mkdtemp(prefix=f"{identity}_"))
+    try:
+        write_files(folder / "models", fill)
+        http, grpc, metrics = ports
+        command = (
+            str(installation.program),
+            f"--id={identity}",
+            f"--model-repository={folder / 'models'}",
+            f"--backend-directory={installation.lay_out_backends(folder)}",
+            *(f"--{name}-address={LOOPBACK}" for name in ("http", "grpc", "metrics")),
+            f"--http-port={http}",
+            f"--grpc-port={grpc}",
+            f"--metrics-port={metrics}",
+            f"--backend-config=python,shm-region-prefix-name={identity}_",
+            *options,
+        )
+        charge = Charge(
+            command=command,
+            environment=installation.environment(folder, {**os.environ, **(environment or {})}),
+            log=str(folder / "server.log"),
+            folder=str(folder),
+            shared_memory_prefix=f"{identity}_",
+        )
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    return Server(installation, folder, Endpoint(LOOPBACK, http, grpc, metrics), charge, identity)
+
+
+def write_files(folder: Path, files: Sequence[tuple[str, str | bytes]]) -> None:
+    """Write files, by path below a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in files:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
