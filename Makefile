@@ -25,7 +25,7 @@ test: lint
 
 # What runs kernels or models, in a venv with torch and transformers: in the other one, runs of the tool would judge them too.
 test-torch: $(TORCH_VENV)/.ready
-	OMP_NUM_THREADS=1 $(TORCH_VENV)/bin/python -m pytest $(WORKERS) $(ARGS) -m torch
+	OMP_NUM_THREADS=1 $(TORCH_VENV)/bin/python -m pytest $(WORKERS) $(ARGS) -m "torch or serving"
 
 lint: $(TEST_VENV)/.ready
 	$(TEST_VENV)/bin/ruff check .
@@ -66,7 +66,7 @@ $(TEST_VENV)/.ready: pyproject.toml
 $(TORCH_VENV)/.ready: pyproject.toml
 	@$(PYTHON) -c '$(NEEDS_PYTHON)'
 	$(PYTHON) -m venv $(TORCH_VENV)
-	$(TORCH_VENV)/bin/python $(PIP_INSTALL) -e '.[dev,training]' $(TORCH)
+	$(TORCH_VENV)/bin/python $(PIP_INSTALL) -e '.[dev,training,serving]' $(TORCH)
 	if command -v mpirun >/dev/null; then $(TORCH_VENV)/bin/python $(PIP_INSTALL) mpi4py; fi
 	touch $@
 

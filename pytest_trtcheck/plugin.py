@@ -52,6 +52,8 @@ _OPTIONS: tuple[tuple[str, str, str], ...] = (
         "NUMBER",
         "What inputs are drawn from, to repeat a run (default: a fresh one, told in every report)",
     ),
+    ("triton-url", "URL", "Check this running Triton server, which is not ours, such as http://127.0.0.1:8000"),
+    ("model-repository", "DIR", "Check the model configurations in this Triton model repository"),
     ("fail-on", "NAME", "Mildest finding that rejects the run: error, warning, unknown (default: error)"),
 )
 _INI_DEFAULTS = {
@@ -69,6 +71,8 @@ _INI_DEFAULTS = {
     "gpus": "",
     "deadline": "",
     "seed": "",
+    "triton-url": "",
+    "model-repository": "",
     "fail-on": "error",
 }
 

@@ -36,10 +36,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Start what downloads first, so that another worker runs all the rest meanwhile; leave out what cannot run here.
 
-    Tests marked with the name of a library run in venvs that have it.
+    Tests marked with the name of a library, or of the extra that brings it, run in venvs that have it.
     """
     items.sort(key=lambda item: item.get_closest_marker("real_stack") is None)
-    absent = [library for library in ("torch", "transformers") if importlib.util.find_spec(library) is None]
+    brought_by = {"torch": "torch", "transformers": "transformers", "serving": "pytriton"}
+    absent = [marker for marker, library in brought_by.items() if importlib.util.find_spec(library) is None]
     for marker in (*absent, *(() if config.getoption("--all-pairs") else ("real_large",))):
         left_out = [item for item in items if item.get_closest_marker(marker)]
         items[:] = [item for item in items if not item.get_closest_marker(marker)]

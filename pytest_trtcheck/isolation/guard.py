@@ -138,7 +138,7 @@ def main() -> None:
                 cwd=charge.folder,
                 start_new_session=True,
                 restore_signals=True,
-                preexec_fn=_before_exec,
+                preexec_fn=_before_exec,  # noqa: PLW1509 - this process has one thread
             )
         _tell(f"started {server.pid}")
         _watch(server)

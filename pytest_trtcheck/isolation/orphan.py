@@ -9,5 +9,5 @@ _PR_SET_PDEATHSIG = 1
 
 
 def die_with_parent() -> None:
-    """Ask the kernel to kill this process when the thread that started it is gone; blocked in C it would stay for ever."""
+    """Ask the kernel to kill this process when the thread that started it is gone: blocked in C it would stay."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)

@@ -14,6 +14,7 @@ import pytest
 if TYPE_CHECKING:
     from pytest_trtcheck.model.facts import Stack
     from pytest_trtcheck.session.run import Run
+    from pytest_trtcheck.session.settings import Settings
 
 SUITES_PACKAGE = "pytest_trtcheck._suites"
 
@@ -27,9 +28,14 @@ def suite_of(item: pytest.Item) -> str | None:
     return module.suite if module else None
 
 
-def present_suites(stack: Stack) -> list[str]:
-    """Return the bundled suites that have what they need here."""
-    return [name for name, suite in _suites() if all(stack.get(key).is_found for key in suite.NEEDS)]
+def present_suites(stack: Stack, settings: Settings) -> list[str]:
+    """Return the bundled suites that have what they need here, or a setting that stands in for it."""
+    return [
+        name
+        for name, suite in _suites()
+        if all(stack.get(key).is_found for key in suite.NEEDS)
+        or any(getattr(settings, key) is not None for key in getattr(suite, "INSTEAD", ()))
+    ]
 
 
 def native_suites() -> frozenset[str]:
@@ -38,8 +44,8 @@ def native_suites() -> frozenset[str]:
 
 
 def provider_plugins() -> list[Any]:
-    """Return what the bundled packages bring as plugins: their own providers come through the hooks of everybody's."""
-    names = [f"{package.__name__}.providers" for _, package in _packages()]
+    """Return what the bundled packages bring as plugins: fixtures, and providers through the hooks of everybody's."""
+    names = [f"{package.__name__}.{part}" for _, package in _packages() for part in ("providers", "fixtures")]
     return [importlib.import_module(name) for name in names if importlib.util.find_spec(name)]
 
 

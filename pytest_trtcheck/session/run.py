@@ -177,7 +177,7 @@ class Run:
 
         if self.settings.described is not None or self.settings.level is Level.STATIC:
             return frozenset({"stack"})
-        return frozenset(present_suites(self.stack))
+        return frozenset(present_suites(self.stack, self.settings))
 
     def plan(self, session: pytest.Session) -> list[pytest.Item]:
         """Collect the bundled suites and note every check in the plan."""

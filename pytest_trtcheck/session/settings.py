@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -64,6 +65,18 @@ class Settings:
     """Whether to mask host, user, GPU and secrets in all that is written."""
     image: ImageSettings | None = None
     """The image to judge; None to judge this machine or what is described."""
+    triton_url: Address | None = None
+    """A Triton server that runs already and is not ours; None to start one."""
+    model_repository: Path | None = None
+    """A model repository of the user's to check; None for none."""
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a server listens on this machine."""
+
+    host: str
+    port: int
 
 
 def read_settings(config: pytest.Config) -> Settings:
@@ -84,6 +97,8 @@ def read_settings(config: pytest.Config) -> Settings:
         locations=_locations(config),
         redact=not config.option.trtcheck_no_redact,
         image=image,
+        triton_url=_triton_url(config),
+        model_repository=_model_repository(config),
     )
 
 
@@ -135,6 +150,31 @@ def _given_path(config: pytest.Config, name: str, text: str) -> Path:
     """Return a path; an option is relative to where pytest was started, an ini key to the rootdir."""
     option = getattr(config.option, f"trtcheck_{name}")
     return Path(config.rootpath if option is None else config.invocation_params.dir, text)
+
+
+def _triton_url(config: pytest.Config) -> Address | None:
+    """Return host and port of ``http://127.0.0.1:8000``; traffic of checks stays on this machine."""
+    text = _text(config, "triton_url")
+    if not text:
+        return None
+    match = re.fullmatch(r"(?:http://)?(127(?:\.\d{1,3}){3}|localhost|\[::1\]):(\d{1,5})/?", text)
+    if match is None or not 0 < int(match[2]) < 2**16:
+        raise OptionError(
+            "--trtcheck-triton-url: expected the HTTP port of a server on this machine, such as http://127.0.0.1:8000, "
+            f"found {text[:200]!r}"
+        )
+    return Address(match[1].strip("[]"), int(match[2]))
+
+
+def _model_repository(config: pytest.Config) -> Path | None:
+    """Return the folder; an option is relative to where pytest was started, an ini key to the rootdir."""
+    text = _text(config, "model_repository")
+    if not text:
+        return None
+    path = _given_path(config, "model_repository", text)
+    if not path.is_dir():
+        raise OptionError(f"--trtcheck-model-repository: expected a folder of models, found no folder at {path}")
+    return path
 
 
 def _described(config: pytest.Config) -> Stack | None:

@@ -1,7 +1,7 @@
 """Suite ``serving``: a real Triton Inference Server, started here or already running, checked as its clients use it."""
 
-NATIVE = False
-"""The server is a process of its own; what runs in the worker is its client."""
+NATIVE = True
+"""Its gRPC client is native code and a client may wait for ever: checks run on workers, which have deadlines."""
 NEEDS = ("triton_server",)
 """Components without which there is nothing to run…"""
 INSTEAD = ("triton_url", "model_repository")

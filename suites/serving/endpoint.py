@@ -8,7 +8,7 @@ from __future__ import annotations
 import http.client
 import json
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -47,7 +47,9 @@ class Answer:
         try:
             return json.loads(self.body)
         except (ValueError, RecursionError):
-            raise AnswerError(f"HTTP {self.status} with a body that is no JSON: {self.body[:80]!r}", self.status) from None
+            raise AnswerError(
+                f"HTTP {self.status} with a body that is no JSON: {self.body[:80]!r}", self.status
+            ) from None
 
     def error(self) -> str:
         """Return the server's words of an error, whatever the status; empty when the answer is none."""
@@ -186,7 +188,9 @@ class Endpoint:
             raise AnswerError(f"generate: expected a JSON object, found {type(document).__name__}", 200)
         return document
 
-    def generate_stream(self, model: str, fields: Mapping[str, Any], timeout: float = 60.0) -> Iterator[dict[str, Any]]:
+    def generate_stream(
+        self, model: str, fields: Mapping[str, Any], timeout: float = 60.0
+    ) -> Generator[dict[str, Any], None, None]:
         """Yield the server-sent events of the generate extension as they come; AnswerError for one that is an error."""
         with _named("generate_stream"):
             connection = self.connect(timeout)
@@ -280,6 +284,10 @@ def read_events(response: http.client.HTTPResponse) -> Iterator[dict[str, Any]]:
         if read > LONGEST_BODY_BYTES:
             raise TransportError(f"generate_stream: more than {LONGEST_BODY_BYTES} bytes")
         text = line.rstrip(b"\r\n")
+        if not line:
+            if data:
+                raise AnswerError("generate_stream: cut off inside an event", response.status)
+            return
         if text.startswith(_EVENT_PREFIX):
             data.append(text.removeprefix(_EVENT_PREFIX))
         elif text:
@@ -290,7 +298,3 @@ def read_events(response: http.client.HTTPResponse) -> Iterator[dict[str, Any]]:
                 raise AnswerError("generate_stream: an event that is no JSON object", response.status)
             yield document
             data = []
-        if not line:
-            if data:
-                raise AnswerError("generate_stream: cut off inside an event", response.status)
-            return

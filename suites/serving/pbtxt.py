@@ -23,7 +23,8 @@ class Port:
         """Return it as an entry of the configuration."""
         dims = ", ".join(map(str, self.dims))
         kind = "STRING" if self.datatype == "BYTES" else self.datatype
-        return f'{{ name: "{self.name}" data_type: TYPE_{kind} dims: [ {dims} ]{" optional: true" if self.optional else ""} }}'
+        optional = " optional: true" if self.optional else ""
+        return f'{{ name: "{self.name}" data_type: TYPE_{kind} dims: [ {dims} ]{optional} }}'
 
 
 def quoted(text: str) -> str:

@@ -33,12 +33,13 @@ class Model:
 
     name: str
     config: str
-    source: Path
-    """File that becomes ``1/model.py``."""
+    source: Path | None
+    """File that becomes ``1/model.py``; None for an ensemble, whose version is an empty folder."""
 
     def files(self) -> list[tuple[str, str | bytes]]:
         """Return what to write, by path below the repository."""
-        return [(f"{self.name}/config.pbtxt", self.config), (f"{self.name}/1/model.py", self.source.read_bytes())]
+        program = ("1/model.py", self.source.read_bytes()) if self.source else ("1/.keep", b"")
+        return [(f"{self.name}/config.pbtxt", self.config), (f"{self.name}/{program[0]}", program[1])]
 
 
 def files_of(models: Sequence[Model]) -> list[tuple[str, str | bytes]]:
@@ -77,7 +78,7 @@ def batches(name: str = "batches", source: Path = MODELS / "batches.py") -> Mode
 def stream(name: str = "stream", source: Path = MODELS / "stream.py") -> Model:
     """Return a decoupled model."""
     inputs = [Port("COUNT", "INT32", (1,)), Port("MARK", "BYTES", (1,)), Port("DELAY_MS", "INT32", (1,))]
-    outputs = [Port("NUMBER", "INT32", (1,)), Port("MARK_OUT", "BYTES", (1,))]
+    outputs = [Port("NUMBER", "INT32", (1,)), Port("MARK_OUT", "BYTES", (1,)), Port("OPEN", "INT32", (1,))]
     return Model(name, model_config(name, inputs=inputs, outputs=outputs, decoupled=True), source)
 
 
@@ -98,15 +99,13 @@ def paced() -> Model:
 
 
 def queued() -> Model:
-    """Return a busy model whose queue has two priorities and a time-out, which requests may shorten."""
-    policy = (
-        f"timeout_action: REJECT default_timeout_microseconds: {QUEUE_TIMEOUT_MS * 1000} allow_timeout_override: true"
-    )
+    """Return a busy model whose queue has three priorities; at the lowest, requests time out."""
+    policy = f"timeout_action: REJECT default_timeout_microseconds: {QUEUE_TIMEOUT_MS * 1000}"
     return _paced(
         "queued",
         CPU_INSTANCE,
-        "dynamic_batching { priority_levels: 2 default_priority_level: 2 "
-        f"priority_queue_policy {{ key: 2 value: {{ {policy} }} }} }}",
+        "dynamic_batching { priority_levels: 3 default_priority_level: 3 "
+        f"priority_queue_policy {{ key: 3 value: {{ {policy} }} }} }}",
     )
 
 
@@ -114,8 +113,7 @@ def limited() -> Model:
     """Return a model with two instances that need the same resource, of which there is one."""
     return _paced(
         "limited",
-        "instance_group [ { kind: KIND_CPU count: 2 "
-        'rate_limiter { resources [ { name: "trtcheck" count: 1 } ] } } ]',
+        'instance_group [ { kind: KIND_CPU count: 2 rate_limiter { resources [ { name: "trtcheck" count: 1 } ] } } ]',
     )
 
 
@@ -167,3 +165,8 @@ def main_models() -> list[Model]:
 
 
 LOADED_AT_START = ("echo", "strict", "batches", "stream", "paced", "queued", "limited", "cached", "sequence")
+
+
+def trouble_models() -> list[Model]:
+    """Return models that misbehave, one of which each for each thing that they can do, and one that does not."""
+    return [echo(), strict_echo(), *(trouble(name) for name in ("raising", "hanging", "exiting"))]

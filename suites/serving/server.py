@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import select
 import shutil
@@ -18,7 +19,7 @@ from pathlib import Path
 
 from pytest_trtcheck._suites.serving.endpoint import Endpoint, TransportError
 from pytest_trtcheck._suites.serving.installation import Installation
-from pytest_trtcheck.isolation.guard import Charge, leftovers, members, start_guard
+from pytest_trtcheck.isolation.guard import SHARED_MEMORY, Charge, leftovers, members, start_guard
 
 LOOPBACK = "127.0.0.1"
 START_SECONDS = 60.0
@@ -27,7 +28,9 @@ GUARD_SECONDS = 15.0
 ATTEMPTS = 3
 _POLL_SECONDS = 0.02
 _TAIL_BYTES = 256 * 1024
-_LINES = 12
+_LINES = 6
+_LAST_LINES = 3
+_ERROR = re.compile(r"E\d{4} |[Ee]rror|Traceback|\w+Error\b")
 _PORT_TAKEN = ("Address already in use", "failed to start HTTP service", "Socket '", "port is already in use")
 
 
@@ -80,9 +83,11 @@ class Server:
         return []
 
     def last_words(self) -> str:
-        """Return the last lines of the log that say something, on one line."""
-        lines = [line.strip() for line in self.log_lines() if line.strip(" +-|")]
-        return " / ".join(line[:300] for line in lines[-_LINES:]) or "its log is empty"
+        """Return the last lines of the log that tell of errors, and the very last, on one line; tables are left out."""
+        lines = [line.strip() for line in self.log_lines() if line.strip() and line.lstrip()[0] not in "+|"]
+        errors = [line for line in lines if _ERROR.match(line)][-_LINES:]
+        chosen = [line for line in lines if line in errors or line in lines[-_LAST_LINES:]]
+        return " / ".join(dict.fromkeys(line[:400] for line in chosen)) or "its log is empty"
 
     def is_alive(self) -> bool:
         """Say whether the process is there; notes its exit status when it is not."""
@@ -117,12 +122,12 @@ class Server:
         count = 0
         for process in members(self.pid):
             with suppress(OSError):
-                count += len(os.listdir(f"/proc/{process}/fd"))
+                count += sum(1 for _ in Path(f"/proc/{process}/fd").iterdir())
         return count
 
     def shared_memory_bytes(self) -> int:
         """Return the size of this server's shared-memory segments."""
-        return sum(os.stat(f"/dev/shm/{name}").st_size for name in leftovers(self.charge))  # noqa: S108
+        return sum((SHARED_MEMORY / name).stat().st_size for name in leftovers(self.charge))
 
     def kill(self) -> None:
         """Kill the server's own process, as the kernel does when memory is short."""

@@ -66,7 +66,9 @@ def unpack(name: str, datatype: str, shape: Sequence[int], raw: bytes) -> Tensor
     elif datatype in FORMATS:
         form = f"<{count}{FORMATS[datatype]}"
         if struct.calcsize(form) != len(raw):
-            raise TensorError(f"{name}: shape {list(shape)} of {datatype} needs {struct.calcsize(form)} bytes, found {len(raw)}")
+            raise TensorError(
+                f"{name}: shape {list(shape)} of {datatype} needs {struct.calcsize(form)} bytes, found {len(raw)}"
+            )
         values = struct.unpack(form, raw)
     else:
         raise TensorError(f"{name}: unknown type {datatype!r:.40}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy
+import numpy as np
 import triton_python_backend_utils as pb_utils
 
 
@@ -14,7 +14,7 @@ class TritonPythonModel:
     def execute(self, requests: list[Any]) -> list[Any]:
         """Return one response for each request, in the order of the requests."""
         inputs = [pb_utils.get_input_tensor_by_name(request, "NUMBER").as_numpy() for request in requests]
-        doubled = self.arrange(numpy.concatenate(inputs) * 2)
+        doubled = self.arrange(np.concatenate(inputs) * 2)
         size = len(doubled)
         responses = []
         at = 0
@@ -24,7 +24,7 @@ class TritonPythonModel:
                 pb_utils.InferenceResponse(
                     [
                         pb_utils.Tensor("DOUBLE", doubled[at : at + rows]),
-                        pb_utils.Tensor("BATCH", numpy.full((rows, 1), size, numpy.int32)),
+                        pb_utils.Tensor("BATCH", np.full((rows, 1), size, np.int32)),
                     ]
                 )
             )

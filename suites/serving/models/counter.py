@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy
+import numpy as np
 import triton_python_backend_utils as pb_utils
 
 
@@ -20,6 +20,6 @@ class TritonPythonModel:
         responses = []
         for _ in requests:
             self.count += 1
-            number = numpy.array([[self.count]], numpy.int32)
+            number = np.array([[self.count]], np.int32)
             responses.append(pb_utils.InferenceResponse([pb_utils.Tensor("COUNT", number)]))
         return responses

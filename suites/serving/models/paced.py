@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-import numpy
+import numpy as np
 import triton_python_backend_utils as pb_utils
 
 STEP_SECONDS = 0.01
@@ -26,5 +26,5 @@ class TritonPythonModel:
             if request.is_cancelled():
                 break
             time.sleep(STEP_SECONDS)
-        times = numpy.array([[began, time.monotonic_ns()]], numpy.int64)
+        times = np.array([[began, time.monotonic_ns()]], np.int64)
         return pb_utils.InferenceResponse([pb_utils.Tensor("TIMES", times)])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy
+import numpy as np
 import triton_python_backend_utils as pb_utils
 
 
@@ -27,6 +27,6 @@ class TritonPythonModel:
             self.sums[sequence] = total
             if end:
                 del self.sums[sequence]
-            answer = pb_utils.Tensor("SUM", numpy.array([[total]], numpy.int32))
+            answer = pb_utils.Tensor("SUM", np.array([[total]], np.int32))
             responses.append(pb_utils.InferenceResponse([answer]))
         return responses

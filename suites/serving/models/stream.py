@@ -1,4 +1,4 @@
-"""Decoupled: answers one request with a counted stream, each event with its number and the caller's mark."""
+"""Decoupled: answers one request with a counted stream. Each event has its number and its caller's mark."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import threading
 import time
 from typing import Any
 
-import numpy
+import numpy as np
 import triton_python_backend_utils as pb_utils
 
 FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
@@ -47,8 +47,9 @@ class TritonPythonModel:
         """Return one event of a stream."""
         return pb_utils.InferenceResponse(
             [
-                pb_utils.Tensor("NUMBER", numpy.array([number], numpy.int32)),
-                pb_utils.Tensor("MARK_OUT", numpy.array([mark], numpy.object_)),
+                pb_utils.Tensor("NUMBER", np.array([number], np.int32)),
+                pb_utils.Tensor("MARK_OUT", np.array([mark], np.object_)),
+                pb_utils.Tensor("OPEN", np.array([sum(map(threading.Thread.is_alive, self.threads))], np.int32)),
             ]
         )
 

@@ -16,7 +16,10 @@ class TritonPythonModel:
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """Do as each request says."""
-        return [self.act(pb_utils.get_input_tensor_by_name(request, "ACTION").as_numpy().reshape(-1)[0]) for request in requests]
+        return [
+            self.act(pb_utils.get_input_tensor_by_name(request, "ACTION").as_numpy().reshape(-1)[0])
+            for request in requests
+        ]
 
     def act(self, action: bytes) -> Any:
         """Do one thing."""
@@ -27,7 +30,9 @@ class TritonPythonModel:
         if action == b"hang":
             time.sleep(HANG_SECONDS)
         if action == b"error":
-            return pb_utils.InferenceResponse(error=pb_utils.TritonError("the model returned an error as it was asked to"))
-        import numpy
+            return pb_utils.InferenceResponse(
+                error=pb_utils.TritonError("the model returned an error as it was asked to")
+            )
+        import numpy as np
 
-        return pb_utils.InferenceResponse([pb_utils.Tensor("DONE", numpy.array([[action]], numpy.object_))])
+        return pb_utils.InferenceResponse([pb_utils.Tensor("DONE", np.array([[action]], np.object_))])

@@ -1,0 +1,178 @@
+"""The servers that checks share, started on first use and replaced when one died."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_trtcheck._suites.serving import repository
+from pytest_trtcheck._suites.serving.backend_releases import Layout, layout, releases
+from pytest_trtcheck._suites.serving.checking import NotRun, Wrong
+from pytest_trtcheck._suites.serving.endpoint import Endpoint
+from pytest_trtcheck._suites.serving.installation import Installation
+from pytest_trtcheck._suites.serving.llm_repository import llm_models
+from pytest_trtcheck._suites.serving.repository import Model
+from pytest_trtcheck._suites.serving.server import Server, ServerError, start_server
+from pytest_trtcheck.model.report import Reason
+
+if TYPE_CHECKING:
+    from pytest_trtcheck._suites.serving.grpc_client import GrpcClient
+
+NO_GRPC = "needs tritonclient with gRPC: pip install 'tritonclient[grpc]'"
+NO_TORCH = "needs torch, to run the probe model in the server: install it for the Python that runs pytest"
+
+Front = Callable[[Endpoint], Endpoint]
+
+
+class Bench:
+    """Holds one server at a time for each purpose."""
+
+    def __init__(
+        self,
+        installation: Installation,
+        *,
+        has_torch: bool = False,
+        release: str = "",
+        replaced: Mapping[str, Path] | None = None,
+        front: Front | None = None,
+        seed: int = 0,
+    ) -> None:
+        """Take the server's installation.
+
+        ``release`` of the TensorRT-LLM backend decides the layout of the LLM models: the newest for none. ``replaced``
+        gives models another source, and ``front`` puts something between client and server: broken ones, for the proof.
+        """
+        self.installation = installation
+        self.has_torch = has_torch
+        self.release = release or releases()[-1]
+        self.replaced = dict(replaced or {})
+        self.front = front
+        self.seed = seed
+        self._servers: dict[str, Server] = {}
+        self._fronts: dict[str, Endpoint] = {}
+        self._clients: dict[str, GrpcClient] = {}
+
+    # Servers.
+
+    def server(self, purpose: str) -> Server:
+        """Return the running server for ``main``, ``trouble``, ``llm`` or ``llm-plain``, replacing a dead one."""
+        server = self._servers.get(purpose)
+        if server is not None and server.is_alive():
+            return server
+        if server is not None:
+            self.drop(purpose)
+        return self._start(purpose)
+
+    def _start(self, purpose: str) -> Server:
+        models, options = self._what(purpose)
+        try:
+            server = self.launch(models, options)
+        except ServerError as error:
+            if purpose.startswith("llm") and "No module named 'torch'" in str(error):
+                raise NotRun(Reason.MISSING_COMPONENT, f"the Python of the server's models: {NO_TORCH}") from None
+            raise
+        self._servers[purpose] = server
+        self._fronts[purpose] = self.front(server.endpoint) if self.front else server.endpoint
+        return server
+
+    def _what(self, purpose: str) -> tuple[list[Model], list[str]]:
+        if purpose == "main":
+            return repository.main_models(), self.main_options()
+        models = (
+            llm_models(self.release, decoupled=purpose == "llm")
+            if purpose.startswith("llm")
+            else repository.trouble_models()
+        )
+        return models, ["--disable-auto-complete-config"]
+
+    def llm_layout(self, model: str) -> Layout:
+        """Return what a model of the LLM repository declares."""
+        return layout(model, self.release)
+
+    @property
+    def llm_excludes_input(self) -> bool:
+        """True where answers come without the prompt: our configuration says so from 0.6 on."""
+        return "exclude_input_in_output" in self.llm_layout("tensorrt_llm").parameters
+
+    def launch(self, models: list[Model], options: list[str], *, wait: bool = True) -> Server:
+        """Start a server that the caller must stop."""
+        files = repository.files_of([self._replace(model) for model in models])
+        return start_server(self.installation, files, options, wait=wait)
+
+    def _replace(self, model: Model) -> Model:
+        source = self.replaced.get(model.name)
+        return Model(model.name, model.config, source) if source else model
+
+    def main_options(self) -> list[str]:
+        """Return the options of the main server: a response cache where the installation has one."""
+        options = [*repository.MAIN_OPTIONS, *(f"--load-model={name}" for name in repository.LOADED_AT_START)]
+        if self.has_cache:
+            options += [
+                f"--cache-config=local,size={repository.CACHE_BYTES}",
+                f"--cache-directory={self.installation.caches}",
+            ]
+        return options
+
+    @cached_property
+    def has_cache(self) -> bool:
+        """True when the installation has the local response cache."""
+        return (self.installation.caches / "local" / "libtritoncache_local.so").is_file()
+
+    def drop(self, purpose: str) -> list[str]:
+        """Stop the server for a purpose and return what it left."""
+        client = self._clients.pop(purpose, None)
+        if client is not None:
+            client.close()
+        self._fronts.pop(purpose, None)
+        server = self._servers.pop(purpose, None)
+        return server.stop() if server is not None else []
+
+    def close(self) -> None:
+        """Stop all servers, side by side: each takes seconds to end."""
+        purposes = list(self._servers)
+        with ThreadPoolExecutor(max(1, len(purposes))) as pool:
+            list(pool.map(self.drop, purposes))
+
+    # Clients.
+
+    def http(self, purpose: str = "main") -> Endpoint:
+        """Return the HTTP interface of a server."""
+        self.server(purpose)
+        return self._fronts[purpose]
+
+    def grpc(self, purpose: str = "main") -> GrpcClient:
+        """Return a gRPC client of a server; NotRun where tritonclient is not installed."""
+        server = self.server(purpose)
+        if purpose not in self._clients:
+            try:
+                from pytest_trtcheck._suites.serving.grpc_client import GrpcClient
+
+                self._clients[purpose] = GrpcClient(server.endpoint.grpc_address)
+            except ImportError as error:
+                raise NotRun(Reason.MISSING_COMPONENT, f"{NO_GRPC} ({error})") from None
+        return self._clients[purpose]
+
+    def alive(self, purpose: str = "main") -> None:
+        """Raise Wrong when a server died."""
+        server = self._servers.get(purpose)
+        if server is not None and not server.is_alive():
+            raise Wrong(server.death())
+
+    def with_death(self, words: str) -> str:
+        """Return what was found wrong, with the death of each server that died over it."""
+        deaths = [server.death() for server in self._servers.values() if not server.is_alive()]
+        return "; ".join([words, *(death for death in deaths if death not in words)])
+
+
+def wait_until(condition: Callable[[], bool], seconds: float, step: float = 0.02) -> bool:
+    """Return True as soon as a condition holds, False when it does not within this time."""
+    until = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > until:
+            return False
+        time.sleep(step)
+    return True

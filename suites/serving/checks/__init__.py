@@ -1,0 +1,27 @@
+"""The checks of this suite, in the order in which they run."""
+
+from __future__ import annotations
+
+from pytest_trtcheck._suites.serving.checking import Check
+
+
+def owned_checks() -> tuple[Check, ...]:
+    """Return the checks on a server that is ours: started, loaded, abused and stopped here."""
+    from pytest_trtcheck._suites.serving.checks import (
+        batching,
+        control,
+        ending,
+        inference,
+        llm,
+        scheduling,
+        start,
+        streams,
+    )  # fmt: skip
+
+    before = (start, inference, batching, scheduling, streams, control)
+    return (
+        *(check for module in before for check in module.CHECKS),
+        *start.LAST,
+        *llm.CHECKS,
+        *ending.CHECKS,
+    )

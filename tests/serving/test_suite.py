@@ -1,0 +1,87 @@
+"""The suite on the real server: one whole run, and what a run does when things go wrong around it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_trtcheck._suites.serving.checks import owned_checks
+
+pytestmark = [pytest.mark.serving, pytest.mark.slow]
+
+
+def run(pytester: pytest.Pytester, *args: str) -> tuple[pytest.RunResult, dict[str, Any]]:
+    result = pytester.runpytest_subprocess("--trtcheck", *args)
+    return result, json.loads((pytester.path / "trtcheck-report" / "report.json").read_text())
+
+
+def serving(report: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {entry["name"]: entry for entry in report["results"] if entry["suite"] == "serving"}
+
+
+def traces(folder: Path) -> list[str]:
+    """Return what servers of ours leave where they live."""
+    return sorted(entry.name for place in (folder, Path("/dev/shm")) for entry in place.glob("trtcheck_*"))
+
+
+@pytest.mark.torch
+def test_the_real_server_passes_every_check(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(pytester.mkdir("tmp")))
+    _, report = run(pytester, "-k", "serving")
+    found = serving(report)
+    assert len(found) == len(owned_checks())
+    wrong = {
+        name: (entry["outcome"], entry["message"]) for name, entry in found.items() if entry["outcome"] != "passed"
+    }
+    expected = {f"{check.check_id}-{check.name}" for check in owned_checks() if check.level != "quick"}
+    assert set(wrong) == expected, wrong
+    figures = {entry["name"] for entry in found["TRC-SRV-001-start"]["measurements"]}
+    assert figures == {"live", "ready", "first_answer", "steady_answer"}
+    assert not traces(pytester.path / "tmp")
+
+
+def test_a_run_that_is_killed_leaves_nothing_behind(pytester: pytest.Pytester) -> None:
+    folder = pytester.mkdir("tmp")
+    environment = {**os.environ, "TMPDIR": str(folder)}
+    command = [sys.executable, "-m", "pytest", "--trtcheck", "-k", "repository and serving", "-p", "no:cacheprovider"]
+    with subprocess.Popen(
+        command, cwd=pytester.path, env=environment, stdout=subprocess.DEVNULL, start_new_session=True
+    ) as process:
+        until = time.monotonic() + 60
+        while not list(folder.glob("trtcheck_*/server.log")) and time.monotonic() < until:
+            time.sleep(0.05)
+        mine = traces(folder)
+        assert mine, "no server was started"
+        time.sleep(1)
+        os.killpg(process.pid, signal.SIGKILL)
+    until = time.monotonic() + 20
+    while traces_of(folder, mine) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert not traces_of(folder, mine)
+
+
+def traces_of(folder: Path, names: list[str]) -> list[str]:
+    """Return what is left of these servers: by the prefix that folder, shared memory and command line share."""
+    prefixes = {"_".join(name.split("_")[:3]) for name in names}
+    left = [name for name in traces(folder) if "_".join(name.split("_")[:3]) in prefixes]
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                line = (entry / "cmdline").read_bytes().decode(errors="replace")
+            except OSError:
+                continue
+            left += [line[:80] for prefix in prefixes if prefix in line and "python -m pytest" not in line]
+    return left
+
+
+def test_at_level_static_nothing_is_started(pytester: pytest.Pytester) -> None:
+    _, report = run(pytester, "--trtcheck-level", "static")
+    assert serving(report) == {}
