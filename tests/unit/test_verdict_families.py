@@ -394,11 +394,12 @@ def test_package_that_does_not_admit_this_python() -> None:
     assert verdict(given, "TRC-PKG-003-tensorrt") == at_fault("python", "tensorrt")
 
 
-def test_every_rule_answers_only_checks_of_the_catalogue_and_every_check_is_asked_by_a_rule() -> None:
+def test_every_rule_answers_only_checks_of_the_catalogue_and_every_check_is_asked_by_a_rule_or_a_suite() -> None:
     from pathlib import Path
 
+    import pytest_trtcheck._suites as suites
     import pytest_trtcheck.verdict.families as families
 
-    source = "".join(path.read_text() for path in Path(families.__path__[0]).glob("*.py"))
-    about_stacks = [key for key, check in CATALOGUE.items() if check.family not in {"attention", "serving"}]
-    assert [check for check in about_stacks if check not in source] == []
+    folders = (families.__path__[0], suites.__path__[0])
+    source = "".join(path.read_text() for folder in folders for path in Path(folder).rglob("*.py"))
+    assert [check for check in CATALOGUE if check not in source] == []
