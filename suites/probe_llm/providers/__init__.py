@@ -1,0 +1,17 @@
+"""The ways to serve the probe model that the tool knows, found through the hook that a site's own use as well."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pytest_trtcheck.providers import LlmBackend
+
+
+def pytest_trtcheck_llm_backends() -> list[LlmBackend]:
+    """Return every built-in backend; the plan drops those whose component is not here."""
+    names = sorted(name for _, name, _ in pkgutil.iter_modules(__path__))
+    modules = [importlib.import_module(f"{__name__}.{name}") for name in names]
+    return [backend for module in modules for backend in getattr(module, "BACKENDS", ())]

@@ -1,0 +1,37 @@
+"""The built-in engine as a backend."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pytest_trtcheck.providers.llm import lacking
+
+if TYPE_CHECKING:
+    from pytest_trtcheck.providers import LlmCase, LlmSession, Model, Setup, Where
+
+ABILITIES = frozenset(
+    {
+        "fp32", "fp16", "bf16", "slots", "length_limit", "kv_limit", "page_size", "prefix_reuse", "chunked_context",
+        "arrivals", "streaming", "cancel", "log_probs",
+    }
+)  # fmt: skip
+
+
+class TorchEngine:
+    """In-flight batching in plain torch, on CPU or GPU."""
+
+    name = "torch"
+    component = "torch"
+
+    def why_not(self, case: LlmCase, where: Where) -> str:  # noqa: ARG002
+        """Return what the engine lacks."""
+        return lacking(case, ABILITIES)
+
+    def open(self, setup: Setup, model: Model, where: Where) -> LlmSession:
+        """Read the model and allocate the cache."""
+        from pytest_trtcheck._suites.probe_llm.engine.session import Session
+
+        return Session(setup, model, where.device)
+
+
+BACKENDS: tuple[TorchEngine, ...] = (TorchEngine(),)
