@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_trtcheck._suites.attention.cases import cases, left_out
+from pytest_trtcheck._suites.support.planning import refusals_of, unsupported_of
 from pytest_trtcheck._suites.support.registry import BrokenHook, UnusableError, ask, find_providers
-from pytest_trtcheck.model.report import Unsupported
 from pytest_trtcheck.providers import component_of
 from pytest_trtcheck.providers.attention import compilation_of
 from pytest_trtcheck.rules.attention import Expectation, expected
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from pytest_trtcheck.model.level import Level
+    from pytest_trtcheck.model.report import Unsupported
     from pytest_trtcheck.providers import AttentionCase, AttentionProvider, Where
     from pytest_trtcheck.session.run import Run
 
@@ -91,7 +92,7 @@ def _make_plan(config: pytest.Config, run: Run) -> Plan:
             component = ask(partial(component_of, provider))
             if component and component not in where.versions:
                 continue
-            refusals = ask(partial(_refusals, provider, chosen, where))
+            refusals = ask(partial(refusals_of, provider, chosen, where))
             within = [case for case, words in refusals.items() if not words]
             beyond |= ask(partial(beyond_compile_time, provider, within, where, run.settings.level))
         except UnusableError as error:
@@ -102,22 +103,11 @@ def _make_plan(config: pytest.Config, run: Run) -> Plan:
             expectation = expectation_of(run, case, provider)
             if expectation.verdict == "works":
                 refusals[case] += f"; by the matrix the library can (row {expectation.row})"
-        unsupported += _unsupported(provider.name, refusals)
+        unsupported += unsupported_of(SUITE, provider.name, refusals, features_of)
     pairs = tuple(
         (case, provider) for case in chosen for provider in found.usable if case in able.get(provider.name, ())
     )
     return Plan(pairs, beyond, tuple(broken), tuple(unsupported), (left_out(run.settings.level),))
-
-
-def _refusals(provider: AttentionProvider, chosen: Sequence[AttentionCase], where: Where) -> dict[AttentionCase, str]:
-    """Return what the provider says to each case; TypeError for an answer that is no text."""
-    refusals: dict[AttentionCase, str] = {}
-    for case in chosen:
-        words: object = provider.why_not(case, where)
-        if not isinstance(words, str):
-            raise TypeError(f"expected a text from why_not, found {type(words).__name__}")
-        refusals[case] = words
-    return refusals
 
 
 def beyond_compile_time(
@@ -138,25 +128,3 @@ def beyond_compile_time(
         for case, found in compilations.items()
         if found and found not in chosen
     }
-
-
-def _unsupported(provider: str, refusals: dict[AttentionCase, str]) -> list[Unsupported]:
-    """Return an entry for each reason, with the features that no case within reach has."""
-    within = {feature for case, words in refusals.items() if not words for feature in features_of(case)}
-    features: dict[str, Counter[str]] = defaultdict(Counter)
-    cases_of: Counter[str] = Counter()
-    for case, words in refusals.items():
-        if words:
-            cases_of[words] += 1
-            features[words].update(set(features_of(case)) - within)
-    # A feature goes with the reason that is given for it most often.
-    best = {
-        feature: max(features, key=lambda words: features[words][feature])
-        for feature in {feature for counter in features.values() for feature in counter}
-    }
-    return [
-        Unsupported(
-            SUITE, provider, words, tuple(sorted(name for name, reason in best.items() if reason == words)), count
-        )
-        for words, count in cases_of.items()
-    ]

@@ -76,17 +76,22 @@ class Reference:
         scale = (x.square().mean(-1, keepdim=True) + self.config["rms_norm_eps"]).rsqrt()
         return (x * scale).to(self.dtype) * self.weights[f"{name}.weight"]
 
-    def _rope(self, x: Tensor, first: int) -> Tensor:
-        """Rotate [heads, tokens, head_dim]; the first token stands at place ``first``. Angles are computed in fp64."""
+    def _angles(self, first: int, tokens: int, pairs: int) -> Tensor:
+        """Angles ``[tokens, pairs]`` in fp64; the first token stands at place ``first``."""
         import torch
 
-        half = x.shape[-1] // 2
         theta = float((self.config.get("rope_parameters") or self.config)["rope_theta"])
-        places = torch.arange(first, first + x.shape[1], dtype=torch.float64, device=self.device)
-        pairs = torch.arange(half, dtype=torch.float64, device=self.device)
-        angle = places[:, None] * theta ** -(pairs / half)
+        places = torch.arange(first, first + tokens, dtype=torch.float64, device=self.device)
+        numbers = torch.arange(pairs, dtype=torch.float64, device=self.device)
+        return places[:, None] * theta ** -(numbers / pairs)
+
+    def _rope(self, x: Tensor, first: int) -> Tensor:
+        """Rotate [heads, tokens, head_dim]; the first token stands at place ``first``."""
+        import torch
+
+        low, high = x.chunk(2, dim=-1)
+        angle = self._angles(first, x.shape[1], low.shape[-1])
         cos, sin = angle.cos().to(x.dtype), angle.sin().to(x.dtype)
-        low, high = x[..., :half], x[..., half:]
         return torch.cat((low * cos - high * sin, high * cos + low * sin), dim=-1)
 
     def _attend(self, x: Tensor, at: str, layer: int, cache: Cache) -> Tensor:

@@ -23,7 +23,7 @@ def pinned() -> Iterator[None]:
     torch.set_default_device(None)
     torch.set_default_dtype(torch.float32)
     torch.set_float32_matmul_precision("highest")
-    torch.use_deterministic_algorithms(False)
+    _demand_determinism(False)
     _allow(dict.fromkeys(allowed, True))
     try:
         with ExitStack() as stack:
@@ -34,8 +34,14 @@ def pinned() -> Iterator[None]:
         torch.set_default_device(None)
         torch.set_default_dtype(dtype)
         torch.set_float32_matmul_precision(precision)
-        torch.use_deterministic_algorithms(deterministic)
+        _demand_determinism(deterministic)
         _allow(allowed)
+
+
+def _demand_determinism(wanted: bool) -> None:
+    """Set it where it differs: setting it loads torch's compiler, which takes seconds."""
+    if torch.are_deterministic_algorithms_enabled() != wanted:
+        torch.use_deterministic_algorithms(wanted)
 
 
 def _known_kernels() -> list[str]:

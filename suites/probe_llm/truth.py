@@ -1,0 +1,145 @@
+"""What should follow a prompt and an answer, and how well a dtype can tell: the yardstick of every judgement here.
+
+The reference computes prompt and answer at once in fp64. It does so a second time plainly in the dtype of the backend,
+rounding after every step, with angles of the rotation in fp32 as all serving software has them; how far the two are
+apart is measured, not guessed. The *resolution* is twice the largest error of a difference of two log-probabilities,
+over all places of the answer, plus three roundings of the largest logit (the rule of ``suites/support/tolerance.py``).
+An answer of few places may be exact by chance; it is held to no more than the root mean square over prompt and answer.
+
+Two tokens nearer to one another than the resolution are a tie in this dtype, and either is right. A backend whose
+differences are all within the resolution ``d`` tells the log-probability of a token with share ``p`` to within
+``log(p + (1 - p) exp(d))``: by how much the shares of all others together can be off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+
+from pytest_trtcheck._suites.probe_llm.checkpoint import verify
+from pytest_trtcheck._suites.probe_llm.reference import Reference
+from pytest_trtcheck._suites.support.tolerance import TOLERANCES
+from pytest_trtcheck._suites.support.torch_state import pinned
+from pytest_trtcheck.providers import Model
+
+TORCH_NAMES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
+
+
+class Plain(Reference):
+    """The reference as serving software computes it: angles of the rotation in fp32."""
+
+    def _angles(self, first: int, tokens: int, pairs: int) -> torch.Tensor:
+        theta = float((self.config.get("rope_parameters") or self.config)["rope_theta"])
+        places = torch.arange(first, first + tokens, dtype=torch.float32, device=self.device)
+        numbers = torch.arange(pairs, dtype=torch.float32, device=self.device)
+        return places[:, None] * (1.0 / theta ** (numbers / pairs))
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What should stand at each place of an answer, given what stands before it."""
+
+    log_probs: torch.Tensor
+    """fp64 ``[places, vocabulary]``, natural logarithms."""
+    resolution: torch.Tensor
+    """fp64 ``[places]``: the largest difference of two log-probabilities that is a tie in the dtype, in nats."""
+    roundings: torch.Tensor
+    """fp64 ``[places]``: what taking logarithms in fp32 may add, in nats."""
+
+    def __len__(self) -> int:
+        return len(self.log_probs)
+
+    def first(self, places: int) -> Truth:
+        """Return that of the first places."""
+        return Truth(self.log_probs[:places], self.resolution[:places], self.roundings[:places])
+
+    def best(self, place: int) -> int:
+        """Return the likeliest token."""
+        return int(self.log_probs[place].argmax())
+
+    def behind(self, place: int, token: int) -> float:
+        """Return by how many nats a token is less likely than the likeliest."""
+        row = self.log_probs[place]
+        return float(row.max() - row[token])
+
+    def allowed_error(self, place: int, token: int) -> float:
+        """Return by how much a log-probability that is told may be off, in nats."""
+        share = self.log_probs[place, token].exp()
+        others = (1 - share).clamp(min=0.0)
+        return float(torch.log1p(others * torch.expm1(self.resolution[place])) + self.roundings[place])
+
+
+def make_truth(exact: torch.Tensor, plain: torch.Tensor, places: int, dtype: str) -> Truth:
+    """Return the truth of the last places of logits ``[tokens, vocabulary]``, exact in fp64 and plain in the dtype."""
+    error = plain.double() - exact
+    spread = error.max(dim=-1).values - error.min(dim=-1).values
+    largest_spread = spread[-places:].max().maximum(spread.square().mean().sqrt())
+    tolerance, answer = TOLERANCES[dtype], exact[-places:]
+    floor = tolerance.roundings * answer.abs().max(dim=-1).values
+    resolution = tolerance.k * largest_spread + floor * tolerance.unit_roundoff
+    return Truth(answer.log_softmax(-1), resolution, floor * TOLERANCES["fp32"].unit_roundoff)
+
+
+class Oracle:
+    """References of the probe model for one dtype; what was computed once is kept."""
+
+    def __init__(self, model: Model, dtype: str, device: str = "cpu") -> None:
+        self.folder, self.dtype, self.device = verify(model.main), dtype, device
+        self._models: dict[bool, tuple[Reference, Reference]] = {}
+        self._known: dict[tuple[tuple[int, ...], bool], list[tuple[tuple[int, ...], Truth]]] = {}
+        self._answers: dict[tuple[tuple[int, ...], int, bool], tuple[int, ...]] = {}
+
+    @cached_property
+    def vocabulary(self) -> int:
+        """How many tokens there are."""
+        return int(self._references(adapter=False)[0].config["vocab_size"])
+
+    @cached_property
+    def context(self) -> int:
+        """The most tokens that the model was made for, prompt and answer together."""
+        return int(self._references(adapter=False)[0].config["max_position_embeddings"])
+
+    @cached_property
+    def end_token(self) -> int:
+        """The end mark."""
+        return int(self._references(adapter=False)[0].config["eos_token_id"])
+
+    def truth(self, prompt: Sequence[int], answer: Sequence[int], *, adapter: bool = False) -> Truth:
+        """Return what should stand at each place of an answer, after what the answer has before it."""
+        tokens = tuple(answer)
+        known = self._known.setdefault((tuple(prompt), adapter), [])
+        for longer, truth in known:
+            # The last token has no say in what should stand in its place.
+            if longer[: max(len(tokens) - 1, 0)] == tokens[:-1] and len(longer) >= len(tokens):
+                return truth.first(len(tokens))
+        if not tokens:
+            raise ValueError("an answer without tokens has no places")
+        made = self._make(tuple(prompt), tokens, adapter=adapter)
+        known.append((tokens, made))
+        return made
+
+    def answer(self, prompt: Sequence[int], limit: int, *, adapter: bool = False) -> tuple[int, ...]:
+        """Return the greedy answer of the exact reference, up to ``limit`` tokens or the end mark."""
+        key = (tuple(prompt), limit, adapter)
+        if key not in self._answers:
+            with pinned():
+                generated = self._references(adapter=adapter)[0].generate(prompt, limit, self.end_token)
+            self._answers[key] = tuple(generated.tokens)
+        return self._answers[key]
+
+    def _make(self, prompt: tuple[int, ...], answer: tuple[int, ...], *, adapter: bool) -> Truth:
+        tokens = (*prompt, *answer)[:-1]
+        with pinned(), torch.inference_mode():
+            exact, plain = (model.logits(tokens) for model in self._references(adapter=adapter))
+        return make_truth(exact, plain, len(answer), self.dtype)
+
+    def _references(self, *, adapter: bool) -> tuple[Reference, Reference]:
+        """Return the exact reference and the plain one."""
+        if adapter not in self._models:
+            folder = self.folder / "lora" if adapter else None
+            exact = Reference(self.folder, "float64", folder, self.device)
+            self._models[adapter] = exact, Plain(self.folder, TORCH_NAMES[self.dtype], folder, self.device)
+        return self._models[adapter]
