@@ -215,9 +215,10 @@ class LlmBackend(Protocol):
     A site returns its own from the hook ``pytest_trtcheck_llm_backends``. The class must be importable without its
     library: ``why_not`` is asked while planning, in a process that loads nothing native.
 
-    One more attribute may be there, ``component``: the library's key in the stack vocabulary; the backend is left out
-    where that is not found. A session may have ``statistics()``: a mapping of what it knows of ``kv_blocks``,
-    ``kv_blocks_used``, ``reused_tokens``, ``preemptions`` and ``largest_batch``, all since it was opened.
+    More attributes may be there. ``component``: the library's key in the stack vocabulary; the backend is left out
+    where that is not found. ``open_seconds``: how long ``open`` takes, about; checks get so much more time, and a level
+    brings up no more setups than it has time for. A session may have ``statistics()``: a mapping of what it knows of
+    ``kv_blocks``, ``kv_blocks_used``, ``reused_tokens``, ``preemptions`` and ``largest_batch``, all since it was opened.
     """
 
     name: str
@@ -234,6 +235,14 @@ def lacking(case: LlmCase, abilities: frozenset[str]) -> str:
     """Return which of the case's features are not among a backend's abilities, in words; empty for none."""
     missing = sorted(case.features - abilities)
     return f"no {', no '.join(missing)}" if missing else ""
+
+
+def open_seconds_of(backend: LlmBackend) -> float:
+    """Return how long a backend says that it takes to be brought up; 0 for one that says nothing."""
+    seconds = getattr(backend, "open_seconds", 0)
+    if not isinstance(seconds, (int, float)) or not 0 <= seconds < float("inf"):
+        raise TypeError(f"expected open_seconds to be a number of seconds, found {seconds!r:.40}")
+    return float(seconds)
 
 
 def statistics_of(session: LlmSession) -> Mapping[str, float]:
