@@ -218,7 +218,7 @@ class LlmBackend(Protocol):
     More attributes may be there. ``component``: the library's key in the stack vocabulary; the backend is left out
     where that is not found. ``open_seconds``: how long ``open`` takes, about; checks get so much more time, and a level
     brings up no more setups than it has time for. A session may have ``statistics()``: a mapping of what it knows of
-    ``kv_blocks``, ``kv_blocks_used``, ``reused_tokens``, ``preemptions`` and ``largest_batch``, all since it was opened.
+    ``kv_blocks``, ``kv_blocks_used``, ``reused_tokens``, ``preemptions`` and ``largest_batch``, since it was opened.
     """
 
     name: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pytest_trtcheck._suites.attention.broken import BROKEN
@@ -11,79 +11,27 @@ from pytest_trtcheck._suites.attention.sound import SOUND
 from pytest_trtcheck._suites.attention.upstream import GRID, GridCase, grid_outcome, make_grid_inputs
 from pytest_trtcheck._suites.attention.workbench import Workbench
 from pytest_trtcheck._suites.support.judgement import FAILED
-from pytest_trtcheck._suites.support.proof import Subject, Tally, Trial, run_through
+from pytest_trtcheck._suites.support.proof import Proof, Subject, Tally, Trial, run_through
 from pytest_trtcheck.model.level import Level
 from pytest_trtcheck.providers import AttentionCase, AttentionProvider, Where
-from pytest_trtcheck.report.columns import table
 
 
 @dataclass(frozen=True)
-class Proof:
-    """What became of broken kernels and of sound variants."""
+class AttentionProof(Proof):
+    """What became of broken kernels, by upstream's grid too, and of sound variants."""
 
-    broken: tuple[Tally, ...]
-    sound: tuple[Tally, ...]
-    grid: dict[str, Tally]
-    """Broken kernels on upstream's grid, by name."""
     grid_cases: tuple[GridCase, ...]
-    cases: int
-    seeds: range
 
-    @property
-    def escaped(self) -> list[str]:
-        """Names of broken kernels that no case flagged."""
-        return [tally.provider for tally in self.broken if not tally.flagged]
+    suite_titles = ("broken kernel", "mistake", "cases that fail", "upstream's grid", "first caught in")
 
-    @property
-    def alarms(self) -> list[str]:
-        """Names of sound variants that some case flagged."""
-        return [tally.provider for tally in self.sound if tally.flagged]
-
-    @property
-    def holds(self) -> bool:
-        """True when every mistake was seen and nothing else was, and something was run at all."""
-        ran = bool(self.broken and self.sound and self.cases) and all(tally.ran for tally in self.sound)
-        return ran and not self.escaped and not self.alarms
-
-    def lines(self) -> Iterator[str]:
-        """Yield both tables and what they come to."""
-        yield from table(
-            ("broken kernel", "mistake", "cases that fail", "upstream's grid", "first caught in"),
-            list(map(self._row, self.broken)),
-        )
-        yield ""
-        yield from table(
-            ("sound variant", "what it does", "runs", "false alarms", "largest error / allowed", "in"),
-            list(map(_sound_row, self.sound)),
-        )
-        yield ""
-        yield from self._summary()
-
-    def _row(self, tally: Tally) -> tuple[str, ...]:
-        upstream = self.grid[tally.provider]
-        caught = "cannot show" if not upstream.ran else "caught" if upstream.flagged else "missed"
-        count = f"{tally.flagged} of {tally.ran}"
-        return tally.provider, tally.about, count, caught, tally.first or "ESCAPED"
-
-    def _summary(self) -> Iterator[str]:
-        caught = len(self.broken) - len(self.escaped)
-        there = [tally for tally in self.grid.values() if tally.ran]
+    def words_beside(self) -> str:
+        """Return what upstream's grid saw, in words."""
+        there = [tally for tally in self.beside.values() if tally.ran]
         seen = sum(bool(tally.flagged) for tally in there)
-        count, first = len(self.broken), self.seeds[0]
-        yield f"this suite: {caught} of {count} broken kernels caught, {self.cases} cases, seed {first}"
-        yield (
+        return (
             f"upstream's criterion: {seen} of the {len(there)} that can show in its grid, {len(self.grid_cases)} of "
             f"its {len(GRID)} cases run here ({_shapes(self.grid_cases)})"
         )
-        runs = sum(tally.ran for tally in self.sound)
-        alarms = sum(tally.flagged for tally in self.sound)
-        yield (
-            f"sound variants: {alarms} false alarms in {runs} runs of {len(self.sound)} variants, "
-            f"seeds {self.seeds[0]} to {self.seeds[-1]}"
-        )
-        wrong = [f"escaped: {', '.join(self.escaped)}"] if self.escaped else []
-        wrong += [f"{tally.provider} flagged in {tally.first}: {tally.words}" for tally in self.sound if tally.flagged]
-        yield "the proof holds" if self.holds else f"THE PROOF DOES NOT HOLD; {'; '.join(wrong)}"
 
 
 def prove(
@@ -93,7 +41,7 @@ def prove(
     broken: Sequence[AttentionProvider] | None = None,
     sound: Sequence[AttentionProvider] | None = None,
     enough: int | None = None,
-) -> Proof:
+) -> AttentionProof:
     """Run broken kernels with the first seed and sound variants with all, and broken kernels through upstream's grid.
 
     A broken kernel that was caught ``enough`` times is not run any more.
@@ -107,7 +55,7 @@ def prove(
     grid: dict[str, Tally] = {}
     run_through(_grid(device), broken, grid_cases, seeds[0], grid, enough=1)
     of_broken, of_sound = (tuple(tallies[provider.name] for provider in providers) for providers in (broken, sound))
-    return Proof(of_broken, of_sound, grid, grid_cases, len(cases(level)), seeds)
+    return AttentionProof(of_broken, of_sound, len(cases(level)), seeds, grid, grid_cases)
 
 
 def _suite(device: str) -> Subject[AttentionCase, AttentionProvider]:
@@ -159,7 +107,3 @@ def _shapes(grid_cases: Sequence[GridCase]) -> str:
         f"{case.batch} x {case.length} x {case.heads} x {case.head_size} {case.dtype}" for case in grid_cases
     )
     return ", ".join(shapes)
-
-
-def _sound_row(tally: Tally) -> tuple[str, ...]:
-    return tally.provider, tally.about, str(tally.ran), str(tally.flagged), f"{tally.largest:.2f}", tally.largest_in

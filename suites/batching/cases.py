@@ -99,7 +99,7 @@ def _reusing(setup: Setup, seed: int) -> Iterator[Scenario]:
     # An answer becomes part of the next prompt, as in a conversation.
     first = asked("copy", 60, seed + 3)
     second = (*first, *first[2:-1], *asked("reverse", 20, seed + 3)[1:])
-    turns = [Request(first, max_tokens=70), Request(second, max_tokens=24), Request(first[:40], max_tokens=8)]
+    turns = [Request(first, max_tokens=40), Request(second, max_tokens=24), Request(first[:40], max_tokens=8)]
     yield scenario("turns", of.REUSE, setup, turns, rounds=[[0], [1, 2], [1]])
 
 
@@ -115,8 +115,8 @@ def _in_chunks(setup: Setup, level: Level, seed: int) -> Iterator[Scenario]:
 
 def _short_of_blocks(setup: Setup, seed: int) -> Iterator[Scenario]:
     """More tokens than the cache holds."""
-    wide = [Request(asked("copy", 56 + number, seed), max_tokens=64) for number in range(4)]
-    wide += [Request(asked("reverse", 50 + number, seed), max_tokens=64) for number in range(4)]
+    wide = [Request(asked("copy", 56 + number, seed), max_tokens=20) for number in range(4)]
+    wide += [Request(asked("reverse", 50 + number, seed), max_tokens=20) for number in range(4)]
     yield scenario("waiting", of.SMALL_CACHE, setup, wide, claims=(of.WAITS, of.RETURNS_BLOCKS))
     growing = [Request(asked("copy", 27 + number, seed), max_tokens=40) for number in range(4)]
     growing += [Request(asked("repeat", 30 + number, seed), max_tokens=40) for number in range(4)]
@@ -187,4 +187,4 @@ def _refused(limit: int, seed: int) -> list[Request]:
 
 def _equally_long(count: int, seed: int) -> list[Request]:
     """Return requests that take as many steps each, so that a batch stays full."""
-    return [Request(asked("copy", 40, seed, number), max_tokens=32) for number in range(count)]
+    return [Request(asked("copy", 40, seed, number), max_tokens=16) for number in range(count)]

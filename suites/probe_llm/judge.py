@@ -127,7 +127,7 @@ def judge(
 
 
 def _is_wrong(truth: Truth, place: int, token: int) -> bool:
-    return truth.behind(place, token) > float(truth.resolution[place])
+    return truth.behind(place, token) > truth.ties[place]
 
 
 def _judge_tokens(truth: Truth, completion: Completion) -> Judged:
@@ -136,19 +136,19 @@ def _judge_tokens(truth: Truth, completion: Completion) -> Judged:
     largest = 0.0
     for place, token in enumerate(completion.tokens):
         behind = truth.behind(place, token)
-        largest = max(largest, behind / float(truth.resolution[place]))
+        largest = max(largest, behind / truth.ties[place])
         is_wrong = _is_wrong(truth, place, token)
         wrong += is_wrong
         ties += behind > 0 and not is_wrong
         for told, value in (completion.log_probs[place] if completion.log_probs else {}).items():
             allowed = truth.allowed_error(place, told)
-            largest = max(largest, abs(value - float(truth.log_probs[place, told])) / allowed)
+            largest = max(largest, abs(value - truth.rows[place][told]) / allowed)
     return Judged(wrong_tokens=wrong, near_ties=ties, largest=largest)
 
 
 def _token_words(truth: Truth, place: int, tokens: Sequence[int]) -> str:
     """Return what is wrong at a place, on one line."""
-    margin, resolution = truth.behind(place, tokens[place]), float(truth.resolution[place])
+    margin, resolution = truth.behind(place, tokens[place]), truth.ties[place]
     return (
         f"place {place} of {len(tokens)}: expected {token_words(truth.best(place))}, which leads by {margin:.3g} nats "
         f"({resolution:.2g} is a tie), found {token_words(tokens[place])}"
@@ -194,7 +194,7 @@ def _wrong_logs(truth: Truth, completion: Completion) -> str:
     """Return which log-probability is beyond what the dtype explains, the first one."""
     for place, told in enumerate(completion.log_probs):
         for token, value in told.items():
-            expected, allowed = float(truth.log_probs[place, token]), truth.allowed_error(place, token)
+            expected, allowed = truth.rows[place][token], truth.allowed_error(place, token)
             if not abs(value - expected) <= allowed:
                 return (
                     f"place {place} of {len(truth)}: log-probability of {token_words(token)}: "

@@ -5,9 +5,11 @@ Each case is laid out once for all implementations. Nothing here knows what the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
+
+from pytest_trtcheck.report.columns import table
 
 CaseT = TypeVar("CaseT")
 ProviderT = TypeVar("ProviderT", bound="Named")
@@ -97,3 +99,75 @@ def run_through(
 def about(provider: object) -> str:
     """Return the first line of an implementation's description."""
     return (type(provider).__doc__ or "").strip().partition("\n")[0]
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What became of broken implementations and of sound variants."""
+
+    broken: tuple[Tally, ...]
+    sound: tuple[Tally, ...]
+    cases: int
+    seeds: range
+    beside: dict[str, Tally]
+    """Broken implementations under another criterion, by name."""
+
+    suite_titles = ("broken", "mistake", "cases that fail", "beside", "first caught in")
+    """Titles of the table of broken implementations; the fourth names the other criterion."""
+
+    @property
+    def escaped(self) -> list[str]:
+        """Names of broken implementations that no case flagged."""
+        return [tally.provider for tally in self.broken if not tally.flagged]
+
+    @property
+    def alarms(self) -> list[str]:
+        """Names of sound variants that some case flagged."""
+        return [tally.provider for tally in self.sound if tally.flagged]
+
+    @property
+    def holds(self) -> bool:
+        """True when every mistake was seen and nothing else was, and something was run at all."""
+        ran = bool(self.broken and self.sound and self.cases) and all(tally.ran for tally in self.sound)
+        return ran and not self.escaped and not self.alarms
+
+    def lines(self) -> Iterator[str]:
+        """Yield both tables and what they come to."""
+        yield from table(self.suite_titles, list(map(self._row, self.broken)))
+        yield ""
+        yield from table(
+            ("sound variant", "what it does", "runs", "false alarms", "largest error / allowed", "in"),
+            list(map(_sound_row, self.sound)),
+        )
+        yield ""
+        yield from self.summary()
+
+    def _row(self, tally: Tally) -> tuple[str, ...]:
+        other = self.beside[tally.provider]
+        caught = "cannot show" if not other.ran else "caught" if other.flagged else "missed"
+        count = f"{tally.flagged} of {tally.ran}"
+        return tally.provider, tally.about, count, caught, tally.first or "ESCAPED"
+
+    def summary(self) -> Iterator[str]:
+        """Yield what the tables come to: what was caught, by the other criterion too, false alarms, the verdict."""
+        caught, count = len(self.broken) - len(self.escaped), len(self.broken)
+        what = f"{self.suite_titles[0]}s"
+        yield f"this suite: {caught} of {count} {what} caught, {self.cases} cases, seed {self.seeds[0]}"
+        yield self.words_beside()
+        runs = sum(tally.ran for tally in self.sound)
+        alarms = sum(tally.flagged for tally in self.sound)
+        yield (
+            f"sound variants: {alarms} false alarms in {runs} runs of {len(self.sound)} variants, "
+            f"seeds {self.seeds[0]} to {self.seeds[-1]}"
+        )
+        wrong = [f"escaped: {', '.join(self.escaped)}"] if self.escaped else []
+        wrong += [f"{tally.provider} flagged in {tally.first}: {tally.words}" for tally in self.sound if tally.flagged]
+        yield "the proof holds" if self.holds else f"THE PROOF DOES NOT HOLD; {'; '.join(wrong)}"
+
+    def words_beside(self) -> str:
+        """Return what the other criterion saw, in words."""
+        raise NotImplementedError
+
+
+def _sound_row(tally: Tally) -> tuple[str, ...]:
+    return tally.provider, tally.about, str(tally.ran), str(tally.flagged), f"{tally.largest:.2f}", tally.largest_in

@@ -11,7 +11,7 @@ from pytest_trtcheck.model.level import Level
 from pytest_trtcheck.providers import AttentionCase
 
 if TYPE_CHECKING:
-    from pytest_trtcheck._suites.attention.proof import Proof
+    from pytest_trtcheck._suites.attention.proof import AttentionProof
 
 pytestmark = pytest.mark.torch
 
@@ -87,8 +87,8 @@ def test_a_kernel_that_changes_its_inputs_spoils_nothing_for_the_next(few_cases:
 def test_upstream_misses_what_this_suite_catches(few_cases: None) -> None:
     proof = _prove(broken="UniformWeights", sound="Blockwise")
     assert proof.broken[0].flagged
-    assert proof.grid["broken_uniform_weights"].ran == len(proof.grid_cases)
-    assert not proof.grid["broken_uniform_weights"].flagged
+    assert proof.beside["broken_uniform_weights"].ran == len(proof.grid_cases)
+    assert not proof.beside["broken_uniform_weights"].flagged
 
 
 def test_the_command_prints_the_table_and_ends_with_0(
@@ -125,7 +125,7 @@ def test_a_missing_gpu_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     assert "expected a GPU that torch can use, found none" in capsys.readouterr().err
 
 
-def _prove(broken: str, sound: str, seeds: range = range(1)) -> Proof:
+def _prove(broken: str, sound: str, seeds: range = range(1)) -> AttentionProof:
     from pytest_trtcheck._suites.attention import broken as mistakes
     from pytest_trtcheck._suites.attention import sound as variants
     from pytest_trtcheck._suites.attention.proof import prove

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -111,8 +110,3 @@ class Pool:
     def find(self, key: Key) -> int | None:
         """Return the block of a key."""
         return self._by_key.get(key) if self.reuse else None
-
-
-def key_of(tokens: Sequence[int], salt: object) -> Key:
-    """Return the key of the block that ends with these tokens, the sequence's first on: its numbers depend on all."""
-    return (salt, *tokens)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
+from collections.abc import Sequence as Tokens
 
 from pytest_trtcheck._suites.probe_llm.engine.job import Job, Sequence
-from pytest_trtcheck._suites.probe_llm.engine.kv import Pool, Store, key_of
+from pytest_trtcheck._suites.probe_llm.engine.kv import Key, Pool, Store
 from pytest_trtcheck._suites.probe_llm.engine.model import Part
 
 
@@ -81,13 +82,17 @@ class Scheduler:
     def reuse(self, sequence: Sequence) -> None:
         """Give a sequence the blocks that hold its beginning already. One token at least is left to be computed."""
         for end in range(self.block_size, len(sequence.tokens), self.block_size):
-            block = self.pool.find(key_of(sequence.tokens[:end], sequence.salt))
+            block = self.pool.find(self.key(sequence.tokens[:end], sequence))
             if block is None:
                 break
             self.pool.share(block)
             sequence.blocks.append(block)
             sequence.cached = end
         self.reused_tokens += sequence.cached
+
+    def key(self, tokens: Tokens[int], sequence: Sequence) -> Key:
+        """Return the key of the block that ends with these tokens, the first on: its numbers depend on all of them."""
+        return (sequence.salt, *tokens)
 
     def reads(self, job: Job) -> bool:
         """Say whether a job has more than its last token to be computed: a prompt, or all of it after an eviction."""
@@ -163,7 +168,7 @@ class Scheduler:
         full = sequence.cached // self.block_size
         if self.pool.reuse:
             for index in range(sequence.published, full):
-                key = key_of(sequence.tokens[: (index + 1) * self.block_size], sequence.salt)
+                key = self.key(sequence.tokens[: (index + 1) * self.block_size], sequence)
                 self.pool.publish(sequence.blocks[index], key)
         sequence.published = full
 
