@@ -15,6 +15,8 @@ from pytest_trtcheck._suites.probe_llm.tasks import EOS, decode
 from pytest_trtcheck._suites.probe_llm.truth import Oracle, Truth
 from pytest_trtcheck.providers import Completion, Request
 
+MOST_WORDS = 300
+
 SHARED_TOKENS = 3
 """So many tokens in a row, as another request has them at that place, are no coincidence."""
 
@@ -50,7 +52,7 @@ def wrong_form(given: Any, requests: Sequence[Request], vocabulary: int) -> str:
     for number, (completion, request) in enumerate(zip(given, requests, strict=True)):
         problem = _wrong_completion(completion, request, vocabulary)
         if problem:
-            return f"request {number}: {problem}"
+            return f"request {number}: {problem}"[:MOST_WORDS]
     return ""
 
 
@@ -66,11 +68,11 @@ def _wrong_completion(completion: Any, request: Request, vocabulary: int) -> str
             return f"{what}: expected a tuple, found {type(found).__name__}"
     for token in tokens:
         if type(token) is not int or not 0 <= token < vocabulary:
-            return f"tokens: expected whole numbers from 0 to {vocabulary - 1}, found {token!r:.40}"
+            return f"tokens: expected whole numbers from 0 to {vocabulary - 1}, found {token!r}"
     if completion.finish == "refused":
         return ""
     if request.streaming and (any(type(piece) is not int or piece < 1 for piece in pieces)):
-        return f"pieces: expected numbers of tokens from 1, found {pieces!r:.80}"
+        return f"pieces: expected numbers of tokens from 1, found {pieces!r}"
     if request.streaming and sum(pieces) != len(tokens):
         return f"pieces: expected {len(tokens)} tokens in all, as in the answer, found {sum(pieces)}"
     return _wrong_log_probs(told, tokens) if request.log_probs else ""
@@ -82,10 +84,10 @@ def _wrong_log_probs(told: tuple[Any, ...], tokens: tuple[int, ...]) -> str:
         return f"log_probs: expected one entry for each of {len(tokens)} tokens, found {len(told)}"
     for place, (entry, token) in enumerate(zip(told, tokens, strict=True)):
         if not isinstance(entry, Mapping) or token not in entry:
-            return f"log_probs at place {place}: expected that of token {token} among them, found {entry!r:.80}"
+            return f"log_probs at place {place}: expected that of token {token} among them, found {entry!r}"
         for value in entry.values():
             if not isinstance(value, float) or math.isnan(value):
-                return f"log_probs at place {place}: expected numbers, found {value!r:.40}"
+                return f"log_probs at place {place}: expected numbers, found {value!r}"
     return ""
 
 
@@ -165,8 +167,9 @@ def _whose(
     for other, request in enumerate(requests):
         if other == number or completions[other].finish == "refused" or request.prompt == requests[number].prompt:
             continue
-        limit = min(request.max_tokens, place + SHARED_TOKENS)
-        answer = oracle.answer(request.prompt, limit, adapter=request.adapter)
+        if len(request.prompt) + request.max_tokens > oracle.context:
+            continue
+        answer = oracle.answer(request.prompt, request.max_tokens, adapter=request.adapter)
         if answer[place : place + SHARED_TOKENS] == found:
             return f", as request {other} has it there"
     return ""
@@ -183,6 +186,8 @@ def _wrong_end(request: Request, completion: Completion, most: int) -> str:
         allowed = {"end"} | ({"length"} if len(tokens) == most else set())
     elif request.cancel_after and request.cancel_after <= len(tokens) < most:
         allowed = {"cancelled"}
+    elif len(tokens) == most > request.cancel_after > 0:
+        return f"expected to be cancelled after {request.cancel_after} tokens, found all {most}, finish {finish!r}"
     elif len(tokens) == most:
         allowed = {"length"}
     else:

@@ -3,9 +3,9 @@
 The reference computes prompt and answer at once in fp64. It does so a second time plainly in the dtype of the backend,
 rounding after every step, with angles of the rotation in fp32 as all serving software has them; how far the two are
 apart is measured, not guessed. The *resolution* is twice the largest error of a difference of two log-probabilities,
-over all places of the answer, plus three roundings of the largest logit (the rule of ``suites/support/tolerance.py``).
-An answer may come out nearly exact by chance: none is held to more than the root mean square over prompt and answer, nor
-to more than that over questions of every kind.
+over all places of the answer, plus three roundings of the largest logit, plus what summing it in another order may cost
+(the rule of ``suites/support/tolerance.py``). An answer may come out nearly exact by chance: none is held to more than
+the root mean square over prompt and answer, nor to more than that over questions of every kind.
 
 Two tokens nearer to one another than the resolution are a tie in this dtype, and either is right. A backend whose
 differences are all within the resolution ``d`` tells the log-probability of a token with share ``p`` to within
@@ -29,6 +29,10 @@ from pytest_trtcheck._suites.support.torch_state import pinned
 from pytest_trtcheck.providers import Model
 
 TORCH_NAMES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
+
+
+SUMMED = 256
+"""Terms of a logit: the model's hidden size. Sums are kept in fp32 and may be taken in any order."""
 
 
 class Plain(Reference):
@@ -101,9 +105,10 @@ def make_truth(exact: torch.Tensor, plain: torch.Tensor, places: int, dtype: str
     spread = spread_of(exact, plain)
     largest_spread = spread[-places:].max().maximum(spread.square().mean().sqrt()).clamp(min=usual)
     tolerance, answer = TOLERANCES[dtype], exact[-places:]
-    floor = tolerance.roundings * answer.abs().max(dim=-1).values
-    resolution = tolerance.k * largest_spread + floor * tolerance.unit_roundoff
-    return Truth(answer.log_softmax(-1), resolution, floor * TOLERANCES["fp32"].unit_roundoff)
+    largest, single = answer.abs().max(dim=-1).values, TOLERANCES["fp32"].unit_roundoff
+    floor = largest * (tolerance.roundings * tolerance.unit_roundoff + math.sqrt(SUMMED) * single)
+    resolution = tolerance.k * largest_spread + floor
+    return Truth(answer.log_softmax(-1), resolution, largest * tolerance.roundings * single)
 
 
 class Oracle:

@@ -66,7 +66,7 @@ class _MissesItself(Llama):
 class _MissesTheFirst(Llama):
     def group(self, new: int, members, block_size: int) -> Group:  # type: ignore[no-untyped-def]
         found = super().group(new, members, block_size)
-        found.hidden[:, :, 0] |= found.hidden.shape[-1] > 96
+        found.hidden[..., 0] |= (~found.hidden).sum(-1) > 96
         return found
 
 

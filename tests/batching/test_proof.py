@@ -1,0 +1,100 @@
+"""The proof of the batching suite: mistakes are caught for the right reason, sound variants pass, the command tells."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_trtcheck.cli import main
+from pytest_trtcheck.model.level import Level
+
+if TYPE_CHECKING:
+    from pytest_trtcheck._suites.batching.broken.base import Variant
+    from pytest_trtcheck._suites.batching.proof import BatchingProof
+
+pytestmark = pytest.mark.torch
+
+PROOF = "pytest_trtcheck._suites.batching.proof"
+
+
+def known() -> dict[str, type[Variant]]:
+    from pytest_trtcheck._suites.batching.broken import BROKEN
+    from pytest_trtcheck._suites.batching.sound import SOUND
+
+    return {made.name: made for made in (*BROKEN, *SOUND)}
+
+
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scenarios that take little time, one setup each."""
+    from pytest_trtcheck._suites.batching import cases
+
+    names = ("batch4", "cancel-", "length_limit", "alike-", "chunks-", "evicting", "streaming")
+    whole = cases.scenarios_in
+
+    def chosen(dtype: str, level: Level, seed: int) -> list[object]:
+        return [entry for entry in whole(dtype, level, seed) if entry.case.name.startswith(names)]
+
+    monkeypatch.setattr(f"{PROOF}.scenarios_in", chosen)
+    monkeypatch.setattr(f"{PROOF}.dtypes_of", lambda device: ("fp32",))
+
+
+def proven(broken: tuple[str, ...], sound: tuple[str, ...]) -> BatchingProof:
+    from pytest_trtcheck._suites.batching.proof import prove
+
+    return prove(
+        Level.QUICK, range(1), "cpu", [known()[name]() for name in broken], [known()[name]() for name in sound]
+    )
+
+
+def test_mistakes_and_variants_are_many_and_each_says_what_it_is() -> None:
+    from pytest_trtcheck._suites.batching.broken import BROKEN
+    from pytest_trtcheck._suites.batching.sound import SOUND
+    from pytest_trtcheck._suites.support.proof import about
+
+    assert len(BROKEN) >= 70
+    assert len(SOUND) >= 20
+    made = [variant() for variant in (*BROKEN, *SOUND)]
+    assert len({variant.name for variant in made}) == len(made)
+    assert len({about(variant) for variant in made}) == len(made)
+    assert all(about(variant).endswith(".") for variant in made)
+
+
+CAUGHT_IN = {
+    "rows_swapped": "batch4-fp32",
+    "cancel_ignored": "cancel-fp32",
+    "stream_doubles": "streaming-fp32",
+    "limit_one_too_long": "length_limit-fp32-slots4-length_limit128",
+    "reuse_missing": "alike-fp32-prefix_reuse",
+    "chunk_misses_one": "chunks-fp32-chunk64",
+    "eviction_forgets_answer": "evicting-fp32-slots8-length_limit192-kv_tokens256",
+}
+
+
+def test_mistakes_are_first_caught_where_they_show(few: None) -> None:
+    proof = proven(tuple(CAUGHT_IN), ("sound_blocks_32",))
+    assert {tally.provider: tally.first.partition("alike_")[0] for tally in proof.broken} == CAUGHT_IN
+    assert proof.holds
+    assert proof.sound[0].flagged == 0
+    assert not proof.beside["reuse_missing"].flagged, "only its own statistics show it"
+
+
+def test_a_mistake_that_does_not_show_has_escaped_and_a_flagged_variant_is_told(few: None) -> None:
+    proof = proven(("sound_engine",), ("end_dropped",))
+    assert not proof.holds
+    assert (proof.escaped, proof.alarms) == (["sound_engine"], ["end_dropped"])
+    told = "\n".join(proof.lines())
+    assert "THE PROOF DOES NOT HOLD; escaped: sound_engine; end_dropped flagged in batch4-fp32: request 0" in told
+
+
+def test_the_command_prints_the_table(
+    few: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(f"{PROOF}.BROKEN", (known()["end_dropped"],))
+    monkeypatch.setattr(f"{PROOF}.SOUND", (known()["sound_reversed"],))
+    assert main(["prove", "batching", "--device", "cpu", "--first-seed", "5"]) == 0
+    printed = capsys.readouterr().out
+    assert "this suite: 1 of 1 broken backends caught" in printed
+    assert "by tokens alone, without log-probabilities and statistics: 1 of 1" in printed
+    assert printed.endswith("the proof holds\n")
