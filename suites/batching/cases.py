@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from pytest_trtcheck._suites.batching import scenarios as of
-from pytest_trtcheck._suites.batching.prompts import asked, behind, mixed, of_length, tables
+from pytest_trtcheck._suites.batching.prompts import asked, behind, branching, mixed, of_length, tables
 from pytest_trtcheck._suites.batching.scenarios import Scenario, scenario
 from pytest_trtcheck.model.level import Level
 from pytest_trtcheck.providers import Request, Setup
@@ -96,6 +96,8 @@ def _reusing(setup: Setup, seed: int) -> Iterator[Scenario]:
     inner = tables(30, 1, seed + 2)[0]
     requests = [Request(behind(BLOCKS, inner, seed), max_tokens=4), Request(inner, max_tokens=12)]
     yield scenario("alike_elsewhere", of.REUSE, setup, requests, rounds=[[0], [1]])
+    branches = [Request(prompt, max_tokens=14) for prompt in branching(24, 24, 3, seed)]
+    yield scenario("branching", of.REUSE, setup, branches, rounds=[[0], [1, 2]], claims=(of.REUSES,))
     # An answer becomes part of the next prompt, as in a conversation.
     first = asked("copy", 60, seed + 3)
     second = (*first, *first[2:-1], *asked("reverse", 20, seed + 3)[1:])
@@ -108,6 +110,10 @@ def _in_chunks(setup: Setup, level: Level, seed: int) -> Iterator[Scenario]:
     lengths = [5, 63, 64, 65, 127, 128, 129, 200, min(300, LONGEST[level])]
     requests = [Request(of_length(length, seed + length), max_tokens=12) for length in lengths]
     yield scenario("chunks", of.CHUNKS, setup, requests)
+    # Alone, a prompt gets the whole of every chunk, and a last one of a single token.
+    rounds = [[number] for number in range(1, len(lengths) - 2)]
+    short = [replace(request, max_tokens=4) for request in requests]
+    yield scenario("chunks_alone", of.CHUNKS, setup, short, rounds=rounds)
     draws = mixed(4, seed + 4)
     long = [Request(prompt, max_tokens=12, after=number) for number, prompt in enumerate(tables(30, 3, seed))]
     yield scenario("chunks_arriving", of.CHUNKS, setup, [*draws, *long])

@@ -45,6 +45,19 @@ def tables(pairs: int, count: int, seed: int) -> list[tuple[int, ...]]:
     return [(BOS, *encode(f"L{table}?{','.join(found)}:")) for found in chosen]
 
 
+def branching(shared: int, own: int, count: int, seed: int) -> list[tuple[int, ...]]:
+    """Return prompts whose tables begin with the same pairs and go on with other ones, which are asked for."""
+    rng = random.Random(f"branching/{shared}/{own}/{seed}")  # noqa: S311 - questions, not secrets
+    keys = rng.sample([a + b for a in LOWER for b in LOWER], shared + own * count)
+    pairs = [f"{key}={rng.randrange(10)}{rng.randrange(10)}" for key in keys]
+    found = []
+    for number in range(count):
+        mine = pairs[shared + own * number :][:own]
+        asked_for = ",".join(pair[:2] for pair in rng.sample(mine, 2))
+        found.append((BOS, *encode(f"L{','.join([*pairs[:shared], *mine])}?{asked_for}:")))
+    return found
+
+
 def behind(filling: int, prompt: Sequence[int], seed: int) -> tuple[int, ...]:
     """Return a prompt that stands behind ``filling`` other tokens, whole, with its own begin mark."""
     return (*of_length(filling, seed), *prompt)

@@ -114,7 +114,7 @@ def judge(
     """
     request, completion = requests[number], completions[number]
     if completion.finish == "refused":
-        return Judged(f"refused, and should be answered: {completion.words!s:.200}")
+        return Judged(f"refused, and should be answered: {' '.join(str(completion.words).split())}"[:MOST_WORDS])
     if not completion.tokens:
         return Judged(f"expected tokens, found none, finish {completion.finish!r}")
     most = min(request.max_tokens, (length_limit or oracle.context) - len(request.prompt))

@@ -30,7 +30,17 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """Scenarios that take little time, one setup each."""
     from pytest_trtcheck._suites.batching import cases
 
-    names = ("batch4", "cancel-", "length_limit", "alike-", "chunks-", "evicting", "streaming")
+    names = (
+        "batch4",
+        "cancel-",
+        "length_limit",
+        "alike-",
+        "branching",
+        "chunks-",
+        "chunks_alone",
+        "evicting",
+        "streaming",
+    )
     whole = cases.scenarios_in
 
     def chosen(dtype: str, level: Level, seed: int) -> list[object]:
@@ -62,19 +72,21 @@ def test_mistakes_and_variants_are_many_and_each_says_what_it_is() -> None:
 
 
 CAUGHT_IN = {
-    "rows_swapped": "batch4-fp32",
-    "cancel_ignored": "cancel-fp32",
-    "stream_doubles": "streaming-fp32",
-    "limit_one_too_long": "length_limit-fp32-slots4-length_limit128",
-    "reuse_missing": "alike-fp32-prefix_reuse",
-    "chunk_misses_one": "chunks-fp32-chunk64",
-    "eviction_forgets_answer": "evicting-fp32-slots8-length_limit192-kv_tokens256",
+    "rows_swapped": "evicting",
+    "cancel_ignored": "cancel",
+    "stream_doubles": "streaming",
+    "limit_one_too_long": "length_limit",
+    "reuse_missing": "alike",
+    "key_of_first_block": "branching",
+    "chunk_misses_one": "chunks",
+    "chunk_of_one_lost": "chunks_alone",
+    "eviction_forgets_answer": "evicting",
 }
 
 
 def test_mistakes_are_first_caught_where_they_show(few: None) -> None:
     proof = proven(tuple(CAUGHT_IN), ("sound_blocks_32",))
-    assert {tally.provider: tally.first.partition("alike_")[0] for tally in proof.broken} == CAUGHT_IN
+    assert {tally.provider: tally.first.partition("-")[0] for tally in proof.broken} == CAUGHT_IN
     assert proof.holds
     assert proof.sound[0].flagged == 0
     assert not proof.beside["reuse_missing"].flagged, "only its own statistics show it"
@@ -85,7 +97,19 @@ def test_a_mistake_that_does_not_show_has_escaped_and_a_flagged_variant_is_told(
     assert not proof.holds
     assert (proof.escaped, proof.alarms) == (["sound_engine"], ["end_dropped"])
     told = "\n".join(proof.lines())
-    assert "THE PROOF DOES NOT HOLD; escaped: sound_engine; end_dropped flagged in batch4-fp32: request 0" in told
+    assert "THE PROOF DOES NOT HOLD; escaped: sound_engine; end_dropped flagged in " in told
+
+
+def test_later_seeds_take_the_first_variant_and_the_others_in_turn_in_every_dtype() -> None:
+    from pytest_trtcheck._suites.batching.proof import due
+
+    sound = [known()[name]() for name in ("sound_engine", "sound_double", "sound_fused")]
+    found = [[(variant.name, dtype) for variant, dtype in due(sound, ("fp32", "bf16"), number)] for number in range(3)]
+    assert found == [
+        [("sound_engine", "fp32"), ("sound_double", "fp32"), ("sound_fused", "fp32")],
+        [("sound_engine", "bf16"), ("sound_fused", "bf16")],
+        [("sound_engine", "fp32"), ("sound_double", "fp32")],
+    ]
 
 
 def test_the_command_prints_the_table(

@@ -21,6 +21,8 @@ from pytest_trtcheck._suites.probe_llm.providers.torch_engine import ABILITIES
 
 class Sound:
     component = "torch"
+    open_seconds = 28
+    # More time than the one that hangs has: an import of torch may take long on a busy machine.
 
     def why_not(self, case, where):
         return lacking(case, ABILITIES - {"log_probs"} if self.name == "tokens_only" else ABILITIES)
@@ -42,8 +44,8 @@ class Wrapped:
 def backend(called, **methods):
     return type(called, (Sound,), {"name": called, **methods})()
 
-def answering(called, generate):
-    return backend(called, session=lambda self, inner: Wrapped(inner, generate))
+def answering(called, generate, **more):
+    return backend(called, session=lambda self, inner: Wrapped(inner, generate), **more)
 
 def refuses(self, setup, model, where):
     raise Refused("no such dtype in this build")
@@ -72,10 +74,10 @@ def unpickled(inner, requests):
 def pytest_trtcheck_llm_backends(config):
     return [
         backend("aa_sound"), backend("tokens_only"), backend("bad_open", open=fails), backend("declines", open=refuses),
-        backend("no_session", open=lambda self, setup, model, where: None), answering("bad_hangs", hangs),
+        backend("no_session", open=lambda *given: None), answering("bad_hangs", hangs, open_seconds=0),
         answering("bad_crashes", crashes), answering("bad_raises", raises), answering("bad_swaps", swaps),
         answering("bad_leaves", leaves), answering("bad_form", unpickled), answering("bad_none", lambda i, r: None),
-        backend("far", component="vllm"), backend("slow", open_seconds=29), backend("mute", why_not=lambda *a: 1 / 0),
+        backend("far", component="vllm"), backend("mute", why_not=lambda *a: 1 / 0),
         backend("zz_sound"), object(),
     ]
 """
@@ -97,7 +99,7 @@ def test_each_misbehaving_backend_costs_its_own_checks_and_the_rest_is_unaffecte
     pytester.makeconftest(BACKENDS)
     pytester.makepyfile(raising=RAISING)
     chosen = f"{SCENARIO} or (bad_open and batch4-fp32) or (batching and test_hook)"
-    result, report = run(pytester, "-p", "raising", "-k", chosen, "--trtcheck-deadline", "25")
+    result, report = run(pytester, "-p", "raising", "-k", chosen, "--trtcheck-deadline", "15")
     found = {name: (entry["outcome"], entry["message"]) for name, entry in batching(report).items()}
     first = {
         name.removeprefix("TRC-BAT-002-").removesuffix(f"-{SCENARIO}"): told
@@ -105,7 +107,7 @@ def test_each_misbehaving_backend_costs_its_own_checks_and_the_rest_is_unaffecte
         if name.endswith(f"-{SCENARIO}")
     }
     second = found["TRC-BAT-002-bad_open-batch4-fp32"]
-    for name in ("aa_sound", "tokens_only", "torch", "zz_sound", "slow"):
+    for name in ("aa_sound", "tokens_only", "torch", "zz_sound"):
         assert first[name][0] == "passed", (name, first[name])
     assert first["bad_open"] == ("failed", "bringing it up: RuntimeError: no engine")
     assert second == ("not_run", "did not come up before: bringing it up: RuntimeError: no engine")
@@ -118,7 +120,7 @@ def test_each_misbehaving_backend_costs_its_own_checks_and_the_rest_is_unaffecte
     assert first["bad_swaps"][0] == "failed"
     assert "expected " in first["bad_swaps"][1]
     assert first["bad_hangs"][0] == "error"
-    assert first["bad_hangs"][1].startswith("hang: still running at its deadline of 25 s")
+    assert first["bad_hangs"][1].startswith("hang: still running at its deadline of 15 s")
     assert first["bad_crashes"][0] == "error"
     assert first["bad_crashes"][1].startswith("crash: SIGSEGV")
     assert "far" not in first

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence as Tokens
 
 from pytest_trtcheck._suites.batching.broken.base import variant
-from pytest_trtcheck._suites.probe_llm.engine.job import Job, Sequence
+from pytest_trtcheck._suites.probe_llm.engine.job import Sequence
 from pytest_trtcheck._suites.probe_llm.engine.kv import Key, Pool
 from pytest_trtcheck._suites.probe_llm.engine.scheduler import Scheduler
 
@@ -42,23 +42,6 @@ class _StaleKeys(Pool):
         # The block may still be found by what it held before.
         self._keys, self._by_key = taken
         return block
-
-
-class _TooEarly(Scheduler):
-    def admit(self) -> None:
-        before = set(self.running)
-        super().admit()
-        for job in self.running:
-            if job not in before:
-                self.publish_unread(job)
-
-    def publish_unread(self, job: Job) -> None:
-        for sequence in job.sequences:
-            if not self.provide(job, sequence, len(sequence.tokens)):
-                return
-            for index in range(len(sequence.tokens) // self.block_size):
-                key = self.key(sequence.tokens[: (index + 1) * self.block_size], sequence)
-                self.pool.publish(sequence.blocks[index], key)
 
 
 class _FreedWhileShared(Pool):
@@ -106,7 +89,6 @@ BROKEN = (
     variant("reuses_unasked", "Blocks are reused though that is off.", pool_class=_AlwaysReuses),
     variant("reuse_missing", "Nothing is reused though that is on.", pool_class=_NeverReuses),
     variant("stale_keys", "A block that was given away is still found by what it held before.", pool_class=_StaleKeys),
-    variant("published_unread", "Blocks of a prompt are found before they are computed.", scheduler_class=_TooEarly),
     variant("freed_while_shared", "A shared block is free as soon as one of its users leaves.",
             pool_class=_FreedWhileShared),
     variant("one_block_too_many", "One block more than is equal counts as reused.", scheduler_class=_OneBlockTooMany),

@@ -161,13 +161,16 @@ class _JoinDisturbs(Session):
         return rows
 
 
-class _StarvesTheLast(Session):
+class _TimesOut(Session):
     def step(self, jobs: Jobs[Job]) -> None:
         super().step(jobs)
-        left = [job for job in jobs if not job.finish]
-        if len(left) == 1 and len(jobs) > 6 and left[0] in self.scheduler.waiting:
-            self.scheduler.waiting.remove(left[0])
-            left[0].finish, left[0].words = "refused", "timed out"
+        patience = getattr(self, "patience", {})
+        for job in list(self.scheduler.waiting):
+            patience[job] = patience.get(job, 24) - 1
+            if not patience[job] and not job.answer:
+                self.scheduler.waiting.remove(job)
+                job.finish, job.words = "refused", "timed out"
+        self.patience = patience
 
 
 BROKEN = (
@@ -195,5 +198,5 @@ BROKEN = (
     variant("slot_shared", "Beyond the slots, a newcomer shares the blocks of one that runs.",
             scheduler_class=_SharesSlot),
     variant("join_mixes_rows", "Who joins running requests gets the token of one of them first.", _JoinDisturbs),
-    variant("last_one_starves", "The last of many requests is given up while it waits.", _StarvesTheLast),
+    variant("times_out", "A request that waits for 24 steps is given up.", _TimesOut),
 )  # fmt: skip
