@@ -101,14 +101,15 @@ class Session:
         return self.network.forward(parts, self.scheduler.store)
 
     def give_up(self, jobs: Sequence[Job]) -> None:
-        """Refuse requests that wait for one that waits for them."""
+        """Refuse requests that wait for one that waits for them, or for blocks that nobody will return."""
         for job in jobs:
-            if not job.finish:
-                job.finish, job.words = (
-                    "refused",
-                    f"waits for request {job.request.after}, which never delivers a token",
-                )
+            if job.finish:
+                continue
+            job.finish, job.words = "refused", "no blocks of the KV cache are left"
+            if job in self.scheduler.arriving:
+                job.words = f"waits for request {job.request.after}, which never delivers a token"
         self.scheduler.arriving = []
+        self.scheduler.waiting.clear()
 
     def why_refused(self, job: Job, count: int) -> str:
         """Return why a request cannot be run, in words; empty when it can."""
