@@ -6,9 +6,17 @@ from dataclasses import dataclass, replace
 
 from pytest_trtcheck.providers import LlmCase, Request, Setup
 
-ALONE, TOGETHER, ARRIVALS, REUSE, CHUNKS, SMALL_CACHE, STREAMING, CANCEL, LIMITS, THROUGHPUT, HOOK_CHECK = (
-    f"TRC-BAT-{number:03}" for number in range(1, 12)
-)
+ALONE = "TRC-BAT-001"
+TOGETHER = "TRC-BAT-002"
+ARRIVALS = "TRC-BAT-003"
+REUSE = "TRC-BAT-004"
+CHUNKS = "TRC-BAT-005"
+SMALL_CACHE = "TRC-BAT-006"
+STREAMING = "TRC-BAT-007"
+CANCEL = "TRC-BAT-008"
+LIMITS = "TRC-BAT-009"
+THROUGHPUT = "TRC-BAT-010"
+HOOK_CHECK = "TRC-BAT-011"
 
 REUSES, NEVER_REUSES, RETURNS_BLOCKS, WAITS = "reuses", "never_reuses", "returns_blocks", "waits"
 """Claims that only statistics can show; a backend that tells none is not held to them."""
