@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pytest_trtcheck._suites.attention.providers.shared import below, first_of, laid_out, older, unpadded
+from pytest_trtcheck._suites.attention.providers.shared import laid_out, unpadded
+from pytest_trtcheck._suites.support.reasons import below, first_of, older
 
 if TYPE_CHECKING:
     import torch

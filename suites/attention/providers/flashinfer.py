@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pytest_trtcheck._suites.attention.providers.shared import below, first_of, laid_out, older, on_one_line, unpadded
+from pytest_trtcheck._suites.attention.providers.shared import laid_out, unpadded
+from pytest_trtcheck._suites.support.reasons import below, first_of, older, on_one_line
 from pytest_trtcheck.providers import Refused
 
 if TYPE_CHECKING:

@@ -1,45 +1,18 @@
-"""What several providers need: releases compared, sequences collected, masks written out."""
+"""What several providers need: sequences collected, masks written out."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from pytest_trtcheck._suites.attention.providers.eager import Eager
-from pytest_trtcheck.model.versions import Capability, DottedVersion, PackageVersion
 
 if TYPE_CHECKING:
     import torch
 
-    from pytest_trtcheck.providers import AttentionCase, Where
+    from pytest_trtcheck.providers import AttentionCase
 
 PLAIN = Eager()
 """Collects sequences from every layout, and writes answers back, for code that computes one sequence at a time."""
-MOST_WORDS = 300
-"""Characters of a library's refusal that are kept: compilers append whole programs to theirs."""
-
-
-def first_of(reasons: Iterable[tuple[bool, str]]) -> str:
-    """Return the words of the first reason that holds, empty when none does."""
-    return next((words for holds, words in reasons if holds), "")
-
-
-def on_one_line(words: str) -> str:
-    """Return what a library said on one line, cut where it goes on for long."""
-    line = " ".join(words.split())
-    return line if len(line) <= MOST_WORDS else f"{line[: MOST_WORDS - 1]}…"
-
-
-def older(where: Where, component: str, release: str) -> bool:
-    """Say whether a component is older than a release. Alphas count as the release: NGC names its builds so."""
-    version = PackageVersion.try_parse(where.versions.get(component))
-    return version is not None and version.base < DottedVersion.parse(release)
-
-
-def below(where: Where, capability: str) -> bool:
-    """Say whether the GPU's compute capability is lower; False where none is known."""
-    found = Capability.try_parse(where.compute_capability)
-    return found is not None and found < Capability.parse(capability)
 
 
 def is_all_visible(case: AttentionCase, queries: int, keys: int) -> bool:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pytest_trtcheck._suites.attention.providers.shared import alibi, below, first_of, older, visible
+from pytest_trtcheck._suites.attention.providers.shared import alibi, visible
+from pytest_trtcheck._suites.support.reasons import below, first_of, older
 from pytest_trtcheck._suites.support.tensorrt import Draft, TensorRT, TensorRTRefusal
 from pytest_trtcheck.providers import Refused
 

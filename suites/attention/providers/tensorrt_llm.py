@@ -9,7 +9,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from pytest_trtcheck._suites.attention.providers.shared import first_of, laid_out, older, unpadded
+from pytest_trtcheck._suites.attention.providers.shared import laid_out, unpadded
+from pytest_trtcheck._suites.support.reasons import first_of, older
 from pytest_trtcheck._suites.support.tensorrt import TensorRT
 from pytest_trtcheck.model.versions import DottedVersion, PackageVersion
 from pytest_trtcheck.providers import Refused

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pytest_trtcheck._suites.attention.providers.shared import below, first_of, older, on_one_line
+from pytest_trtcheck._suites.support.reasons import below, first_of, older, on_one_line
 from pytest_trtcheck.providers import Refused
 
 if TYPE_CHECKING:

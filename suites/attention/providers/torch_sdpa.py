@@ -14,17 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pytest_trtcheck._suites.attention.providers.shared import (
-    PLAIN,
-    alibi,
-    below,
-    first_of,
-    is_all_visible,
-    laid_out,
-    older,
-    on_one_line,
-    visible,
-)
+from pytest_trtcheck._suites.attention.providers.shared import PLAIN, alibi, is_all_visible, laid_out, visible
+from pytest_trtcheck._suites.support.reasons import below, first_of, older, on_one_line
 from pytest_trtcheck.providers import Refused
 
 if TYPE_CHECKING:

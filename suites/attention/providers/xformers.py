@@ -7,17 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pytest_trtcheck._suites.attention.providers.shared import (
-    alibi,
-    below,
-    first_of,
-    is_all_visible,
-    laid_out,
-    older,
-    on_one_line,
-    unpadded,
-    visible,
-)
+from pytest_trtcheck._suites.attention.providers.shared import alibi, is_all_visible, laid_out, unpadded, visible
+from pytest_trtcheck._suites.support.reasons import below, first_of, older, on_one_line
 from pytest_trtcheck.providers import Refused
 
 if TYPE_CHECKING:
