@@ -54,6 +54,8 @@ _OPTIONS: tuple[tuple[str, str, str], ...] = (
     ),
     ("triton-url", "URL", "Check this running Triton server, which is not ours, such as http://127.0.0.1:8000"),
     ("model-repository", "DIR", "Check the model configurations in this Triton model repository"),
+    ("openai-url", "URL", "Judge this server of the probe model too: OpenAI's completions, http://127.0.0.1:8000/v1"),
+    ("openai-model", "NAME", "Name of the probe model on that server (default: the first that it lists)"),
     ("fail-on", "NAME", "Mildest finding that rejects the run: error, warning, unknown (default: error)"),
 )
 _INI_DEFAULTS = {
@@ -73,6 +75,8 @@ _INI_DEFAULTS = {
     "seed": "",
     "triton-url": "",
     "model-repository": "",
+    "openai-url": "",
+    "openai-model": "",
     "fail-on": "error",
 }
 

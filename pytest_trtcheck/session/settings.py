@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 from pytest_trtcheck.errors import OptionError
 from pytest_trtcheck.model.level import Level
 from pytest_trtcheck.report.formats import Renderer, choose_formats
+from pytest_trtcheck.providers.servers import Server, read_server
 from pytest_trtcheck.rules.profiles import Profile, load_profile
 from pytest_trtcheck.verdict.run import FailOn
 
@@ -69,6 +70,10 @@ class Settings:
     """A Triton server that runs already and is not ours; None to start one."""
     model_repository: Path | None = None
     """A model repository of the user's to check; None for none."""
+    openai_url: Server | None = None
+    """A server of completions that is to be judged."""
+    openai_model: str = ""
+    """What that server calls the probe model; empty for the first that it lists."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +104,8 @@ def read_settings(config: pytest.Config) -> Settings:
         image=image,
         triton_url=_triton_url(config),
         model_repository=_model_repository(config),
+        openai_url=_openai_url(config),
+        openai_model=_openai_model(config),
     )
 
 
@@ -175,6 +182,23 @@ def _model_repository(config: pytest.Config) -> Path | None:
     if not path.is_dir():
         raise OptionError(f"--trtcheck-model-repository: expected a folder of models, found no folder at {path}")
     return path
+
+
+def _openai_url(config: pytest.Config) -> Server | None:
+    text = _text(config, "openai_url")
+    try:
+        return read_server(text) if text else None
+    except ValueError as error:
+        raise OptionError(
+            f"--trtcheck-openai-url: expected an URL such as http://127.0.0.1:8000/v1, found {text[:200]!r}: {error}"
+        ) from None
+
+
+def _openai_model(config: pytest.Config) -> str:
+    name = _text(config, "openai_model")
+    if name and not _text(config, "openai_url"):
+        raise OptionError(f"--trtcheck-openai-model {name[:200]!r}: has no effect without --trtcheck-openai-url")
+    return name
 
 
 def _described(config: pytest.Config) -> Stack | None:
