@@ -27,7 +27,7 @@ class Arguments:
     """Collects arguments for a call, each under the first of its spellings that the target takes."""
 
     def __init__(self, what: str, *targets: Any) -> None:
-        """Take the names of the targets, which are one call's, such as LLM and its args; ``what`` names it in refusals."""
+        """Take the names of the targets, all of one call, as LLM and its args; ``what`` names it in refusals."""
         self.what, self.names = what, names_of(*targets)
         self.given: dict[str, Any] = {}
 

@@ -1,6 +1,7 @@
 """HTTP with hard bounds, by the standard library.
 
-A server that is slow, cut off, endless or no such server costs one check, whose one line says what it did. Nothing is followed, neither redirects nor proxies of the environment. What comes back is hostile until parsed.
+A server that is slow, cut off, endless or no such server costs one check, whose one line says what it did. Nothing is
+followed, neither redirects nor proxies of the environment. What comes back is hostile until parsed.
 """
 
 from __future__ import annotations
