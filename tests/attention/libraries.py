@@ -28,6 +28,7 @@ def releases(library: str) -> dict[str, Any]:
     return found
 
 
+@cache
 def signature(library: str, release: str, function: str) -> inspect.Signature:
     """Return a recorded signature; AttributeError where the release has no such function."""
     recorded = releases(library)[release]["functions"].get(function)
