@@ -51,6 +51,8 @@ class TensorRtLlm:
 
     name = "tensorrt_llm"
     component = COMPONENT
+    open_seconds = 40.0
+    """An estimate: it was not measured."""
 
     def abilities(self, where: Where) -> frozenset[str]:
         """Return what the installed release can do here."""
@@ -81,6 +83,8 @@ class TensorRtLlmEngine:
 
     name = "tensorrt_llm_engine"
     component = COMPONENT
+    open_seconds = 90.0
+    """An estimate: it was not measured."""
 
     def why_not(self, case: LlmCase, where: Where) -> str:
         """Return what the library lacks."""

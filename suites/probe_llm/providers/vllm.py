@@ -46,6 +46,8 @@ class Vllm:
 
     name = "vllm"
     component = "vllm"
+    open_seconds = 30.0
+    """An estimate: it was not measured."""
 
     def abilities(self, where: Where) -> frozenset[str]:
         """Return what the installed release can do here."""
