@@ -160,9 +160,10 @@ def test_no_setup_changes_greedy_answers(name: str, model: Reference) -> None:
 
 
 def test_a_static_cache_does_not_change_greedy_answers(model: Reference) -> None:
-    assert STATIC.why_not(LlmCase("x", Setup("fp32"), (asked(COPY),)), HERE) == (
-        "a static cache is for compiled steps on GPUs"
-    )
+    words = STATIC.why_not(LlmCase("x", Setup("fp32"), (asked(COPY),)), HERE)
+    if words.startswith("not before"):
+        pytest.skip(words)
+    assert words == "a static cache is for compiled steps on GPUs"
     session = STATIC.open(Setup("fp32"), FOLDERS, HERE)
     check(session, model)
     session.close()
@@ -214,7 +215,7 @@ def _sooner(limits: Any, lengths: list[int], device: str) -> Any:
 
 
 OLD = replace(HERE, versions={"transformers": "4.44.2"})
-FIRST = replace(HERE, versions={"transformers": "4.45.2"})
+FIRST = replace(HERE, versions={"transformers": "4.57.6"})
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 OLDEST = "4.45"
 """First release whose ``generate`` has all that is called here: rows of a batch that stop by themselves, stop strings,
 logits, several tokens to a streamer."""
-CHUNKS_SINCE = "4.51"
-"""``prefill_chunk_size``."""
+CHUNKS_SINCE = "5.0"
+"""``prefill_chunk_size`` is there from 4.51 on; 4.57.6 was seen to answer padded rows of a batch wrongly with it."""
+STATIC_SINCE = "4.57"
+"""First release in which a static cache was seen to come up; 4.45.2 raises for lack of its own arguments."""
 ABILITIES = frozenset(
     {
         "fp32", "fp16", "bf16", "slots", "length_limit", "streaming", "cancel", "sampling", "top_k", "top_p", "seed",
@@ -62,6 +64,7 @@ class Transformers:
         speculates = bool(case.setup.speculation)
         return first_of((
             (older(where, "transformers", OLDEST), f"the calls used here came with transformers {OLDEST}"),
+            (bool(self.cache) and older(where, "transformers", STATIC_SINCE), f"not before transformers {STATIC_SINCE}"),
             (bool(self.cache) and where.device == "cpu", "a static cache is for compiled steps on GPUs"),
             (beams and (streams or speculates), "beams are neither streamed nor speculated on"),
             (beams and any(one.temperature > 0 for one in case.requests), "beams of sampled tokens are not asked for"),

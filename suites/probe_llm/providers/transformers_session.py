@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import importlib
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -147,16 +147,23 @@ class Session:
             options["prompt_lookup_num_tokens"] = self.setup.draft_tokens
         if self.setup.chunk:
             options["prefill_chunk_size"] = self.setup.chunk
-        if self.cache:
-            # Compiling takes longer than all that is asked; what is judged is the cache.
-            options |= {"cache_implementation": self.cache, "disable_compile": True}
-        if self.quantized:
-            options |= {"cache_implementation": "quantized", "cache_config": {"backend": self.quantized, "nbits": 8}}
-        unknown = sorted(set(options) - set(vars(library.GenerationConfig())))
+        known = vars(library.GenerationConfig())
+        options |= self.cache_options(known)
+        unknown = sorted(set(options) - set(known))
         if unknown:
             # It takes any name, and does nothing about those that it does not know.
             raise Refused(f"GenerationConfig of this release knows no {', no '.join(unknown)}")
         return library.GenerationConfig(**options)
+
+    def cache_options(self, known: Collection[str]) -> dict[str, Any]:
+        """Return the options of the cache."""
+        if self.quantized:
+            return {"cache_implementation": "quantized", "cache_config": {"backend": self.quantized, "nbits": 8}}
+        if not self.cache:
+            return {}
+        # Compiling takes longer than all that is asked; what is judged is the cache.
+        quietly = {"disable_compile": True} if "disable_compile" in known else {}
+        return {"cache_implementation": self.cache, **quietly}
 
     def extras(self, batch: Sequence[Row], width: int, streamer: Streamer | None) -> dict[str, Any]:
         """Return the arguments of ``generate`` that are no options."""
