@@ -14,6 +14,12 @@ from pytest_trtcheck.providers.servers import Server
 from tests.contracts.toy_llm import Job, prompt_of
 
 CONTEXT = 64
+WRONG = {
+    "no_text": {"model_name": "ensemble"},
+    "number": {"text_output": 3},
+    "error": {"error": "no slot is left"},
+}
+"""Documents with status 200."""
 
 
 @dataclass
@@ -63,13 +69,8 @@ class Handler(BaseHTTPRequestHandler):
         """Answer a text."""
         fields = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.owner.asked.append(fields)
-        wrong = {
-            "no_text": {"model_name": "ensemble"},
-            "number": {"text_output": 3},
-            "error": {"error": "no slot is left"},
-        }
         if self.owner.wrong:
-            self.send_json(wrong[self.owner.wrong], stream=self.path.endswith("_stream"))
+            self.send_json(WRONG[self.owner.wrong], stream=self.path.endswith("_stream"))
             return
         job = Job(prompt_of(fields["text_input"]), fields["max_tokens"], fields["stop_words"] or (), context=CONTEXT)
         if len(job.prompt) >= CONTEXT:

@@ -186,6 +186,14 @@ def test_another_model_than_the_one_served() -> None:
         OpenAi(server.address, "gpt").open(BF16, FOLDERS, HERE)
 
 
+def test_a_server_that_lists_no_model_may_have_the_one_that_is_named() -> None:
+    with OpenAiServer(manners=Manners(wrong="no_models", after=9)) as server:
+        (answer,) = OpenAi(server.address, "probe").open(BF16, FOLDERS, HERE).generate([Request(prompt_of("ab"))])
+        assert answer.finish == "end"
+        with pytest.raises(ServerError, match=r"lists no model; name the probe model by --trtcheck-openai-model"):
+            session(server, TIGHT)
+
+
 def test_one_answer_that_fails_ends_the_others_soon() -> None:
     before = threading.active_count()
     manners = Manners(wrong="cut", after=TRIALS + 1, pause=0.01)

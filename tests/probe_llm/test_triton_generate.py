@@ -8,7 +8,7 @@ import pytest
 
 from pytest_trtcheck._suites.probe_llm.checkpoint import MODEL
 from pytest_trtcheck._suites.probe_llm.providers.triton_generate import TritonGenerate
-from pytest_trtcheck._suites.probe_llm.providers.wire import Bounds, ServerError
+from pytest_trtcheck._suites.probe_llm.providers.wire import ServerError
 from pytest_trtcheck._suites.probe_llm.tasks import EOS, encode
 from pytest_trtcheck.providers import LlmCase, LlmSession, Model, Request, Setup, Where
 from pytest_trtcheck.providers.servers import Server
@@ -26,7 +26,7 @@ def sockets_denied() -> None:
 
 
 def session(server: TritonServer) -> LlmSession:
-    return TritonGenerate(server.address, bounds=Bounds(0.5, 2.0)).open(BF16, FOLDERS, HERE)
+    return TritonGenerate(server.address).open(BF16, FOLDERS, HERE)
 
 
 @pytest.mark.parametrize("echoes", [False, True], ids=["answer_only", "prompt_before_answer"])
@@ -40,15 +40,9 @@ def test_the_script_plays(echoes: bool) -> None:
 
 
 def test_inputs_have_the_names_of_the_ensemble() -> None:
+    asked = Request(prompt_of("cd"), 5, temperature=0.5, seed=7, stop=("x",), bad_words=("y",), repetition_penalty=1.5)
     with TritonServer() as server:
-        session(server).generate(
-            [
-                Request(prompt_of("ab"), 5),
-                Request(
-                    prompt_of("cd"), 5, temperature=0.5, seed=7, stop=("x",), bad_words=("y",), repetition_penalty=1.5
-                ),
-            ]
-        )
+        session(server).generate([Request(prompt_of("ab"), 5), asked])
         plain, rich = sorted(server.asked, key=len)
     assert plain == {
         "text_input": "ab", "max_tokens": 5, "stop_words": "", "bad_words": "", "top_k": 1, "stream": False,

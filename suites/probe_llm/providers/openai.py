@@ -90,8 +90,11 @@ class Session:
 
     def __init__(self, server: Server, model: str, tokens: Mapping[str, int], bounds: Bounds) -> None:
         self.server, self.bounds, self.tokens = server, bounds, tokens
+        # A server may list none, and yet have the one that is named.
         models = self._models()
-        name = model or next(iter(models))
+        name = model or next(iter(models), "")
+        if not name:
+            raise ServerError(f"{server}/models: lists no model; name the probe model by --trtcheck-openai-model")
         self.ways = Ways(name, models.get(name) == "vllm", takes_ids=True, has_log_probs=False)
         self.ways = replace(self.ways, takes_ids=self._takes_ids())
         self.ways = replace(self.ways, has_log_probs=self._has_log_probs())
@@ -155,15 +158,13 @@ class Session:
             except DeclinedError as declined:
                 raise call.wrong(str(declined)) from None
             entries = document.get("data") if isinstance(document, dict) else None
-            listed = entries if isinstance(entries, list) else []
-            models = {
-                entry["id"]: str(entry.get("owned_by", ""))
-                for entry in listed
-                if isinstance(entry, dict) and isinstance(entry.get("id"), str)
-            }
-            if not models:
+            if not isinstance(entries, list):
                 raise call.wrong(f"expected a list of models, found {str(document)[:120]!r}")
-        return models
+        return {
+            entry["id"]: str(entry.get("owned_by", ""))
+            for entry in entries
+            if isinstance(entry, dict) and isinstance(entry.get("id"), str)
+        }
 
     def _takes_ids(self) -> bool:
         """Say whether the server takes prompts of token ids; ServerError when it takes neither these nor text."""

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 OLDEST = "4.45"
 """First release whose ``generate`` has all that is called here: rows of a batch that stop by themselves, stop strings,
 logits, several tokens to a streamer."""
-CHUNKS_SINCE = "5.0"
-"""``prefill_chunk_size`` is there from 4.51 on; 4.57.6 was seen to answer padded rows of a batch wrongly with it."""
+CHUNKS_SINCE = "5.12"
+"""``prefill_chunk_size`` is there from 4.51 on; with it 4.57.6 and 5.0.0 were seen to answer padded rows of a batch
+wrongly, 5.12.1 and 5.23.0 rightly."""
 STATIC_SINCE = "4.57"
 """First release in which a static cache was seen to come up; 4.45.2 raises for lack of its own arguments."""
 ABILITIES = frozenset(
@@ -61,11 +62,11 @@ class Transformers:
         """Return what the library lacks, and which of its abilities exclude each other."""
         beams = any(request.beams > 1 for request in case.requests)
         streams = any(request.streaming for request in case.requests)
-        speculates = bool(case.setup.speculation)
+        speculates, is_static = bool(case.setup.speculation), bool(self.cache)
         return first_of((
             (older(where, "transformers", OLDEST), f"the calls used here came with transformers {OLDEST}"),
-            (bool(self.cache) and older(where, "transformers", STATIC_SINCE), f"not before transformers {STATIC_SINCE}"),
-            (bool(self.cache) and where.device == "cpu", "a static cache is for compiled steps on GPUs"),
+            (is_static and older(where, "transformers", STATIC_SINCE), f"not before transformers {STATIC_SINCE}"),
+            (is_static and where.device == "cpu", "a static cache is for compiled steps on GPUs"),
             (beams and (streams or speculates), "beams are neither streamed nor speculated on"),
             (beams and any(one.temperature > 0 for one in case.requests), "beams of sampled tokens are not asked for"),
             (beams and any(one.cancel_after for one in case.requests), "beams cannot be cancelled one by one"),
