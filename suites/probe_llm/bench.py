@@ -8,10 +8,11 @@ from typing import Any, TypeVar
 
 import pytest
 
-from pytest_trtcheck._suites.probe_llm.checkpoint import MODEL
+from pytest_trtcheck._suites.probe_llm.checkpoint import MODEL, verify
 from pytest_trtcheck._suites.probe_llm.truth import Oracle
 from pytest_trtcheck._suites.support.torch_state import pinned
 from pytest_trtcheck._suites.support.words import first_line
+from pytest_trtcheck.errors import ProbeModelError
 from pytest_trtcheck.providers import LlmBackend, LlmSession, Model, Refused, Request, Setup, Where
 from pytest_trtcheck.providers.llm import statistics_of
 
@@ -83,6 +84,10 @@ class Bench:
         self.opened += 1
 
     def _brought_up(self, backend: LlmBackend, setup: Setup, where: Where) -> LlmSession:
+        try:
+            verify(self.model.main)
+        except ProbeModelError as error:
+            raise TroubleError(str(error)) from None
         with pinned():
             session: Any = guarded(lambda: backend.open(setup, self.model, where), "bringing it up")
         if not callable(getattr(session, "generate", None)) or not callable(getattr(session, "close", None)):

@@ -184,8 +184,8 @@ def test_a_block_that_was_given_away_is_not_found_any_more() -> None:
 
 
 def test_the_backend_says_what_it_lacks() -> None:
-    from pytest_trtcheck._suites.probe_llm.providers import pytest_trtcheck_llm_backends
+    from pytest_trtcheck._suites.probe_llm.providers.torch_engine import BACKENDS
 
-    [backend] = [found for found in pytest_trtcheck_llm_backends() if found.name == "torch"]
+    [backend] = BACKENDS
     assert backend.why_not(LlmCase("x", Setup(chunk=4), (Request((1,), streaming=True),)), Where("cpu")) == ""
     assert backend.why_not(LlmCase("x", Setup(tensor_parallel=2), ()), Where("cpu")) == "no tensor_parallel2"

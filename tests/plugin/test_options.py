@@ -24,8 +24,23 @@ if TYPE_CHECKING:
         (["--trtcheck-report=taken/below"], ["--trtcheck-report", "taken"]),
         (["--trtcheck-format=json,pdf"], ["--trtcheck-format", "junit", "sarif", "all", "'pdf'"]),
         (["--trtcheck-source=absent.txt"], ["--trtcheck-source", "absent.txt", "No such file"]),
+        (["--trtcheck-openai-url=localhost:8000"], ["--trtcheck-openai-url", "http://127.0.0.1:8000/v1", "localhost"]),
+        (["--trtcheck-openai-url=http://me:secret@host/"], ["--trtcheck-openai-url", "a name or password in it"]),
+        (["--trtcheck-openai-model=probe"], ["--trtcheck-openai-model", "no effect without --trtcheck-openai-url"]),
     ],
-    ids=["level", "fail_on", "profile", "matrix", "report_empty", "report_below_a_file", "format", "source"],
+    ids=[
+        "level",
+        "fail_on",
+        "profile",
+        "matrix",
+        "report_empty",
+        "report_below_a_file",
+        "format",
+        "source",
+        "url",
+        "secret",
+        "model",
+    ],
 )
 def test_bad_option_is_one_line_and_exit_4(trtcheck: Trtcheck, args: list[str], words: list[str]) -> None:
     trtcheck.judge(SOUND)
