@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pytest_trtcheck.errors import OptionError
 from pytest_trtcheck.model.level import Level
-from pytest_trtcheck.report.formats import Renderer, choose_formats
 from pytest_trtcheck.providers.servers import Server, read_server
+from pytest_trtcheck.report.formats import Renderer, choose_formats
 from pytest_trtcheck.rules.profiles import Profile, load_profile
 from pytest_trtcheck.verdict.run import FailOn
 
@@ -189,8 +189,10 @@ def _openai_url(config: pytest.Config) -> Server | None:
     try:
         return read_server(text) if text else None
     except ValueError as error:
+        # What stands before an @ is not repeated: it may be a password.
+        found = repr(text[:200]) if "@" not in text else "one with an @"
         raise OptionError(
-            f"--trtcheck-openai-url: expected an URL such as http://127.0.0.1:8000/v1, found {text[:200]!r}: {error}"
+            f"--trtcheck-openai-url: expected an URL such as http://127.0.0.1:8000/v1, found {found}: {error}"
         ) from None
 
 

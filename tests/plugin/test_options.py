@@ -25,7 +25,7 @@ if TYPE_CHECKING:
         (["--trtcheck-format=json,pdf"], ["--trtcheck-format", "junit", "sarif", "all", "'pdf'"]),
         (["--trtcheck-source=absent.txt"], ["--trtcheck-source", "absent.txt", "No such file"]),
         (["--trtcheck-openai-url=localhost:8000"], ["--trtcheck-openai-url", "http://127.0.0.1:8000/v1", "localhost"]),
-        (["--trtcheck-openai-url=http://me:secret@host/"], ["--trtcheck-openai-url", "a name or password in it"]),
+        (["--trtcheck-openai-url=http://me:hunter2@host/"], ["--trtcheck-openai-url", "a name or password in it"]),
         (["--trtcheck-openai-model=probe"], ["--trtcheck-openai-model", "no effect without --trtcheck-openai-url"]),
     ],
     ids=[
@@ -51,6 +51,7 @@ def test_bad_option_is_one_line_and_exit_4(trtcheck: Trtcheck, args: list[str], 
     assert len(lines) == 1, lines
     for word in words:
         assert word in lines[0]
+    assert "hunter2" not in lines[0]
     assert not trtcheck.report_folder.exists()
 
 
