@@ -90,7 +90,6 @@ class OpenAiServer:
     def __enter__(self) -> OpenAiServer:
         self.asked: list[dict[str, Any]] = []
         self.closed_early = threading.Event()
-        self.most_at_once, self._at_once, self._lock = 0, 0, threading.Lock()
         handler = type("Handler", (Handler,), {"owner": self})
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self._server.daemon_threads = True
@@ -107,12 +106,6 @@ class OpenAiServer:
     def address(self) -> Server:
         """Where it listens."""
         return Server("127.0.0.1", int(self._server.server_address[1]), "/v1")
-
-    def count(self, step: int) -> None:
-        """Count requests that run."""
-        with self._lock:
-            self._at_once += step
-            self.most_at_once = max(self.most_at_once, self._at_once)
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -142,7 +135,6 @@ class Handler(BaseHTTPRequestHandler):
         fields = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         manners = self.owner.manners
         self.owner.asked.append(fields)
-        self.owner.count(1)
         try:
             if self.refused(fields):
                 return
@@ -152,8 +144,6 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(fields)
         except (BrokenPipeError, ConnectionResetError):
             self.owner.closed_early.set()
-        finally:
-            self.owner.count(-1)
 
     def refused(self, fields: dict[str, Any]) -> bool:
         """Decline what servers decline, in their words."""

@@ -146,7 +146,7 @@ _BODIES: dict[str, Callable[[Handler], Any]] = {
 _STREAMS: dict[str, Callable[[Handler], Any]] = {
     "cut": _two_pieces,
     "drip": _drip(b":"),
-    "comments": _flood(b"", b": ping\n\n" * 100_000),
+    "comments": _flood(b"", (b": ping" + b"." * 1000 + b"\n\n") * 100),
     "long_line": _flood(b"data: [", b" " * 1_000_000),
     "html_as_events": lambda handler: handler.wfile.write(b"<html><body>Bad gateway</body></html>\n\n"),
     "event_not_json": lambda handler: handler.wfile.write(b"data: {'choices': []}\n\n"),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ from pytest_trtcheck._suites.probe_llm.tasks import EOS, encode
 from pytest_trtcheck.providers import LlmCase, LlmSession, Model, Request, Setup, Where
 from pytest_trtcheck.providers.servers import Server
 from tests.contracts.toy_llm import SCRIPT, check, prompt_of
-from tests.openai_server import Manners, OpenAiServer, reference
+from tests.openai_server import Manners, OpenAiServer, reference, toy
 from tests.openai_wrong import WRONG, WRONG_STREAMS
 
 FOLDERS = Model(MODEL, MODEL / "lora", MODEL / "draft")
@@ -80,10 +81,16 @@ def test_a_cancelled_request_closes_its_connection() -> None:
 
 
 def test_requests_run_side_by_side() -> None:
-    with OpenAiServer(manners=Manners(pause=0.05)) as server:
-        answers = session(server).generate([Request(prompt_of("abcd")) for _ in range(8)])
-        assert {answer.tokens for answer in answers} == {(*encode("dcba"), EOS)}
-        assert server.most_at_once == 8
+    everyone = threading.Barrier(8)
+
+    def together(prompt: Sequence[int], fields: dict[str, Any]) -> Iterator[tuple[int, dict[int, float]]]:
+        if fields["max_tokens"] == 9:
+            everyone.wait(30)
+        yield from toy(prompt, fields)
+
+    with OpenAiServer(together) as server:
+        answers = session(server).generate([Request(prompt_of("abcd"), 9) for _ in range(8)])
+    assert {answer.tokens for answer in answers} == {(*encode("dcba"), EOS)}
 
 
 def test_pieces_are_told_as_they_came() -> None:
