@@ -28,6 +28,8 @@ class TritonServer:
 
     echoes: bool = False
     """Puts the prompt before whole answers, as configurations without ``exclude_input_in_output`` do."""
+    copies: bool = True
+    """Solves the one task by which the probe model is known."""
     wrong: str = ""
     is_ready: bool = True
     asked: list[dict[str, Any]] = field(default_factory=list)
@@ -61,8 +63,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Say whether the ensemble is ready."""
-        is_ready = self.owner.is_ready and self.path == "/v2/models/ensemble/ready"
-        self.send_response(200 if is_ready else 400)
+        known = ("/v2/models/ensemble", "/v2/models/ensemble/ready")
+        self.send_response(200 if self.owner.is_ready and self.path in known else 400)
         self.end_headers()
 
     def do_POST(self) -> None:
@@ -80,6 +82,10 @@ class Handler(BaseHTTPRequestHandler):
         else:
             for _ in job.steps():
                 pass
+            if fields["text_input"] == "Cab=" and self.owner.copies:
+                # What the probe model answers; the toy does not know the task.
+                self.send_json({"model_name": "ensemble", "text_output": "ab"})
+                return
             before = fields["text_input"] if self.owner.echoes else ""
             self.send_json({"model_name": "ensemble", "text_output": before + decode(job.tokens)})
 

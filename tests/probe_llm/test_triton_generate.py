@@ -86,6 +86,22 @@ def test_prompts_that_no_text_stands_for_are_refused() -> None:
     assert answers[2].tokens == (*encode("ba"), EOS)
 
 
+@pytest.mark.parametrize(
+    ("server", "words"),
+    [
+        (TritonServer(), ""),
+        (TritonServer(is_ready=False), "the server has no model ensemble"),
+        (TritonServer(copies=False), "ensemble is not the probe model: asked to copy 'ab', it gave '=baC'"),
+        (TritonServer(wrong="error"), "ensemble is not the probe model: asked to copy 'ab', it gave no slot is left"),
+        (TritonServer(wrong="number"), ""),
+    ],
+    ids=["probe", "no_ensemble", "other_model", "refusing", "wrong"],
+)
+def test_another_model_than_the_probe_is_left_alone(server: TritonServer, words: str) -> None:
+    with server:
+        assert TritonGenerate(server.address).why_not(LlmCase("x", BF16, (Request((1,)),)), HERE) == words
+
+
 def test_what_has_no_input_is_said() -> None:
     backend = TritonGenerate(Server("127.0.0.1", 8000))
     case = LlmCase("x", Setup("bf16", adapter=True), (Request((1,), log_probs=1, beams=2),))

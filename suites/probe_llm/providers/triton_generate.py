@@ -13,15 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_trtcheck._suites.probe_llm.providers.answers import text_of, without
 from pytest_trtcheck._suites.probe_llm.providers.play import Part, Threads, play
-from pytest_trtcheck._suites.probe_llm.providers.wire import Bounds, Call, DeclinedError, error_words
-from pytest_trtcheck._suites.probe_llm.tasks import EOS, encode
+from pytest_trtcheck._suites.probe_llm.providers.wire import Bounds, Call, DeclinedError, ServerError, error_words
+from pytest_trtcheck._suites.probe_llm.tasks import BOS, EOS, decode, encode
+from pytest_trtcheck.providers import Request
 from pytest_trtcheck.providers.llm import lacking
 from pytest_trtcheck.providers.servers import Server
 
 if TYPE_CHECKING:
     import pytest
 
-    from pytest_trtcheck.providers import Completion, LlmCase, LlmSession, Model, Request, Setup, Where
+    from pytest_trtcheck.providers import Completion, LlmCase, LlmSession, Model, Setup, Where
 
 ABILITIES = frozenset(
     {
@@ -31,6 +32,11 @@ ABILITIES = frozenset(
 )  # fmt: skip
 """What the ensemble has inputs for. Its log-probabilities are of the chosen tokens only, so they are not asked for."""
 MODEL = "ensemble"
+LOOK = Bounds(connect_seconds=2.0, answer_seconds=5.0)
+"""While checks are planned: what is slower is asked again when its checks run."""
+_TRIAL = Request((BOS, *encode("Cab=")), max_tokens=8)
+_TRIAL_ANSWER = (*encode("ab"), EOS)
+"""Copy two letters."""
 
 
 class TritonGenerate:
@@ -41,10 +47,20 @@ class TritonGenerate:
     def __init__(self, server: Server, model: str = MODEL, bounds: Bounds | None = None) -> None:
         """``model`` is the ensemble's name."""
         self.server, self.model, self.bounds = server, model, bounds or Bounds()
+        self._stranger: str | None = None
 
     def why_not(self, case: LlmCase, where: Where) -> str:  # noqa: ARG002
-        """Return what the ensemble has no input for."""
-        return lacking(case, ABILITIES)
+        """Return what the ensemble has no input for, or that it is another model's: a server may serve anything."""
+        return lacking(case, ABILITIES) or self.stranger()
+
+    def stranger(self) -> str:
+        """Return why what runs there is not the probe model, looked at once; empty if it is, or does not answer."""
+        if self._stranger is None:
+            try:
+                self._stranger = Session(self.server, self.model, LOOK).stranger(self.model)
+            except ServerError:
+                self._stranger = ""
+        return self._stranger
 
     def open(self, setup: Setup, model: Model, where: Where) -> LlmSession:  # noqa: ARG002
         """Look whether the ensemble is ready."""
@@ -64,6 +80,17 @@ class Session:
         with Call(self.server, f"{self.path}/ready", None, self.bounds) as call:
             if call.status != 200:
                 raise call.wrong(f"HTTP {call.status}: the model is not ready")
+
+    def stranger(self, model: str) -> str:
+        """Return why the model of this name is not the probe model; empty if it is."""
+        with Call(self.server, self.path, None, self.bounds) as call:
+            if call.status in (400, 404):
+                return f"the server has no model {model}"
+        (answer,) = self.generate([_TRIAL])
+        if answer.tokens == _TRIAL_ANSWER:
+            return ""
+        found = answer.words or repr(decode(answer.tokens))
+        return f"{model} is not the probe model: asked to copy 'ab', it gave {found:.60}"
 
     def generate(self, requests: Sequence[Request]) -> list[Completion]:
         """Answer requests, in their order."""
