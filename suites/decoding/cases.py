@@ -49,8 +49,8 @@ def _stop_words(seed: int) -> tuple[Request, ...]:
         lambda text: (text[:1],),
         lambda text: (text[:2],),
         lambda text: (text[-2:],),
-        lambda text: ("=",),
-        lambda text: ("C", "!!"),
+        lambda _: ("=",),
+        lambda _: ("C", "!!"),
         lambda text: (text[15:17], text[4:6]),
         lambda text: (text[5] + "~", text[5:8]),
     )
@@ -69,7 +69,10 @@ def _bad_words(seed: int) -> tuple[Request, ...]:
         *(_ask(question, bad_words=(question.answer[5:7],), max_tokens=9) for question in copies[2:3]),
         *(_ask(question, bad_words=("~",)) for question in copies[3:]),
         *(_ask(question, bad_words=(question.answer[0],), max_tokens=DRAWS) for question in draws[:2]),
-        *(_ask(question, bad_words=tuple(list(shares(question.prompt[1:-1]))[:2]), max_tokens=4) for question in draws[2:]),
+        *(
+            _ask(question, bad_words=tuple(list(shares(question.prompt[1:-1]))[:2]), max_tokens=4)
+            for question in draws[2:]
+        ),
     )
 
 
@@ -88,8 +91,9 @@ def _log_probs(seed: int) -> tuple[Request, ...]:
     return tuple(_ask(question, log_probs=1 + 4 * (number % 3)) for number, question in enumerate((*near, *easy)))
 
 
-_SCHEMA = """{"type": "object", "properties": {"ok": {"type": "boolean"}, "kind": {"enum": ["a", "bb", "ccc"]},
-"list": {"type": "array", "items": {"enum": [1, 20]}, "minItems": 1, "maxItems": 2}}, "required": ["ok", "kind", "list"]}"""
+_SCHEMA = """{"type": "object", "required": ["ok", "kind", "list"], "additionalProperties": false, "properties": {
+"ok": {"type": "boolean"}, "kind": {"enum": ["a", "bb", "ccc"]},
+"list": {"type": "array", "items": {"enum": [1, 20]}, "minItems": 1, "maxItems": 2}}}"""
 
 
 def _regex(seed: int) -> tuple[Request, ...]:
@@ -119,7 +123,7 @@ def _adapter(seed: int) -> tuple[Request, ...]:
 
 
 def _speculated(seed: int) -> tuple[Request, ...]:
-    """What is easy to propose, what is hard, and what an n-gram of the prompt proposes wrongly."""
+    """Ask what is easy to propose, what is hard, and what an n-gram of the prompt proposes wrongly."""
     asked = [
         *hard_questions(6, seed),
         *easy_questions("reverse", 2, seed),
@@ -137,7 +141,8 @@ def _speculated(seed: int) -> tuple[Request, ...]:
 
 def _clear_urns(count: int, seed: int, fits: Callable[[list[float]], bool]) -> list[Question]:
     """Return draws whose shares fit, so that no filter cuts near a tie."""
-    rng, found = random.Random(f"urns/{seed}"), []  # noqa: S311 - questions, not secrets
+    rng = random.Random(f"urns/{seed}")  # noqa: S311 - questions, not secrets
+    found: list[Question] = []
     while len(found) < count:
         (question,) = questions("draw", 24, 1, rng.randrange(2**31))
         urn = question.prompt[1:-1]
@@ -239,8 +244,8 @@ def _quick() -> Iterator[tuple[str, str, str, Setup, _Maker]]:
 def _standard() -> Iterator[tuple[str, str, str, Setup, _Maker]]:
     plain = Setup()
     yield "TRC-DEC-002", SAMPLED, "temperature_1_more", plain, partial(_sampled, each=48, fits=_any)
-    both = {"top_k": 2, "temperature": 0.8}
-    yield "TRC-DEC-002", SAMPLED, "top_k_and_temperature", plain, partial(_sampled, each=24, fits=_cut_after_two, **both)
+    both = partial(_sampled, each=24, fits=_cut_after_two, top_k=2, temperature=0.8)
+    yield "TRC-DEC-002", SAMPLED, "top_k_and_temperature", plain, both
     for kind in ("eagle", "mtp"):
         yield "TRC-DEC-007", GREEDY, kind, Setup(speculation=kind), _speculated
     for kind, tokens in (("ngram", 1), ("ngram", 7), ("draft", 1), ("draft", 7)):

@@ -1,7 +1,7 @@
 """Were tokens drawn from the reference's distribution? Two tests over all draws of a case, and a look at each.
 
-Every draw becomes a number that is uniform on [0, 1] if the distribution is right, whatever the prompt: the share of the
-tokens likelier than the one that came, plus a random part of that one's own share. The chi-square test sees any
+Every draw becomes a number that is uniform on [0, 1] if the distribution is right, whatever the prompt: the share of
+the tokens likelier than the one that came, plus a random part of that one's own share. The chi-square test sees any
 deviation; the mean log-probability, against its expectation, sees a wrong temperature best.
 """
 
@@ -55,4 +55,4 @@ class Draws:
         """Return the p-values and the direction on one line."""
         values = ", ".join(f"{name} p = {value:.2g}" for name, value in self.p_values().items())
         side = "likelier" if self.surplus > 0 else "less likely"
-        return f"{len(self.uniforms)} draws against the reference's distribution: {values}; tokens are {side} than they should be"
+        return f"{len(self.uniforms)} draws: {values}; tokens are {side} than by the reference's distribution"

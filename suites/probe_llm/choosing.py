@@ -89,11 +89,14 @@ class Chooser:
         return shares
 
     def choose(self, logits: Tensor, answer: Sequence[int]) -> int:
-        """Return the next token; what is drawn depends on the seed and on nothing of other requests."""
+        """Return the next token; what is drawn depends on the seed and on nothing of other requests.
+
+        Called once for each token of the answer, in order.
+        """
         if self.request.temperature == 0:
             return int(self.adjusted(logits, answer).argmax())
-        shares = self.distribution(logits, answer).double().cumsum(0)
-        return min(int((shares <= self.uniform() * float(shares[-1])).sum()), len(shares) - 1)
+        sums = self.distribution(logits, answer).double().cumsum(0)
+        return min(int((sums <= self.uniform() * float(sums[-1])).sum()), len(sums) - 1)
 
     def uniform(self) -> float:
         """Return the request's next random number in [0, 1)."""
@@ -107,12 +110,7 @@ class Chooser:
                 self._generator.manual_seed(self.request.seed)
         return float(torch.rand((), generator=self._generator, dtype=torch.float64))
 
-    def ending(self, answer: Sequence[int]) -> tuple[str, int] | None:
-        """Return how an answer ends and how many of its tokens are kept; None while it goes on."""
-        if answer and answer[-1] == EOS:
-            return "end", len(answer)
-        text = decode(answer)
-        for word in self.request.stop:
-            if text.endswith(word):
-                return "stop", len(answer) - len(word)
-        return ("length", len(answer)) if len(answer) >= self.request.max_tokens else None
+    def stop_word(self, answer: Sequence[int]) -> str:
+        """Return the stop word that an answer ends with, the longest where there are several; empty for none."""
+        text = decode(answer[-max(map(len, self.request.stop)) :]) if self.request.stop else ""
+        return max((word for word in self.request.stop if text.endswith(word)), key=len, default="")

@@ -50,7 +50,7 @@ def _seq(first: Node, second: Node) -> Node:
 
 
 def _alt(first: Node, second: Node) -> Node:
-    if first == _NOTHING or first == second:
+    if first in (_NOTHING, second):
         return second
     return first if second == _NOTHING else Node("alt", parts=(first, second))
 
@@ -160,7 +160,7 @@ class _Parser:
     def _count(self) -> tuple[int, int | None]:
         char = self._take()
         if char != "{":
-            return {"*": (0, None), "+": (1, None), "?": (0, 1)}[char]  # type: ignore[return-value]
+            return {"*": (0, None), "+": (1, None), "?": (0, 1)}[char]
         found = re.compile(r"(\d{1,3})(,(\d{0,3}))?\}").match(self.pattern, self.at)
         if not found:
             raise self._error("a count such as {2} or {1,3}")

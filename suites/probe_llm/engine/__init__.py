@@ -5,8 +5,9 @@ that a deliberately broken engine overrides one. Its parts, from the ground up:
 
 - ``kv``: a pool of blocks with counts of their users and keys that they may be found by, and the numbers in them.
 - ``model``: one forward over new tokens of several sequences; linear layers and the store are handed in.
-- ``choosing``: what turns a row of logits into the next token, and what proposes tokens ahead.
-- ``job``: a request on its way: its tokens, its blocks, its pieces, how it ends.
+- ``adapter``: what LoRA adds to a layer's output.
+- ``speculation``: what proposes tokens ahead. What chooses them is ``probe_llm.choosing``.
+- ``job``: a request on its way: its tokens, its blocks, its pieces, how it ends. ``beams``: one with several sequences.
 - ``scheduler``: who takes part in a step: arrivals, slots, chunks of prompts, eviction.
 - ``session``: the steps, and what a backend's session has to answer.
 """

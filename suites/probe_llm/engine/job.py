@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 
 import torch
 
-from pytest_trtcheck._suites.probe_llm.engine.choosing import Chooser, Greedy, NoProposals, Proposer
+from pytest_trtcheck._suites.probe_llm.choosing import Chooser
+from pytest_trtcheck._suites.probe_llm.engine.speculation import NoProposals, Proposer
 from pytest_trtcheck.providers import Completion, Request
 
 
@@ -46,7 +47,7 @@ class Job:
     def __init__(self, number: int, request: Request, limits: Limits) -> None:
         self.number, self.request, self.limits = number, request, limits
         self.sequences = [Sequence(list(request.prompt), request.adapter)]
-        self.chooser: Chooser = Greedy()
+        self.chooser = Chooser(request)
         self.proposer: Proposer = NoProposals()
         self.answer: list[int] = []
         self.pieces: list[int] = []
@@ -75,13 +76,17 @@ class Job:
         [sequence] = self.sequences
         before = len(self.answer)
         for index, row in enumerate(rows[0]):
-            token = self.chooser.choose(row, self.request.prompt, self.answer)
+            token = self.chooser.choose(row, self.answer)
             self.deliver(sequence, token, row)
             is_kept = index < len(sequence.proposed) and token == sequence.proposed[index]
             if self.finish or not is_kept:
                 break
         sequence.proposed = []
         self.pieces.append(len(self.answer) - before)
+        while self.pieces[-1] < 0:
+            # Part of a stop word came in earlier pieces: they are held back, as if they had not been told yet.
+            short = self.pieces.pop()
+            self.pieces[-1] += short
 
     def deliver(self, sequence: Sequence, token: int, row: torch.Tensor) -> None:
         """Add a token to the answer, and see whether it ends it."""
@@ -91,10 +96,18 @@ class Job:
             self.log_probs.append(self.likeliest(row, token))
         if token == self.limits.end_token:
             self.finish = "end"
+        elif word := self.chooser.stop_word(self.answer):
+            self.finish = "stop"
+            self.take_back(len(word))
         elif len(self.answer) >= self.most_tokens:
             self.finish = "length"
         elif self.request.cancel_after and len(self.answer) >= self.request.cancel_after:
             self.finish = "cancelled"
+
+    def take_back(self, count: int) -> None:
+        """Leave the last tokens out of the answer: a stop word is no part of it."""
+        del self.answer[-count:]
+        del self.log_probs[len(self.answer) :]
 
     def likeliest(self, row: torch.Tensor, token: int) -> dict[int, float]:
         """Return log-probabilities of the likeliest tokens and of the chosen one."""

@@ -6,10 +6,14 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
+from pytest_trtcheck._suites.probe_llm.engine.adapter import read_adapter
+from pytest_trtcheck._suites.probe_llm.engine.beams import BeamJob
 from pytest_trtcheck._suites.probe_llm.engine.job import Job, Limits
 from pytest_trtcheck._suites.probe_llm.engine.kv import Pool, Shape, Store
 from pytest_trtcheck._suites.probe_llm.engine.model import LinearFactory, Llama, Part, plain_linear
 from pytest_trtcheck._suites.probe_llm.engine.scheduler import Scheduler
+from pytest_trtcheck._suites.probe_llm.engine.speculation import DraftModel, NGrams, NoProposals, Proposer
+from pytest_trtcheck._suites.probe_llm.guide import GuideError
 from pytest_trtcheck.providers import Completion, Model, Refused, Request, Setup
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
@@ -25,6 +29,7 @@ class Session:
     pool_class: type[Pool] = Pool
     scheduler_class: type[Scheduler] = Scheduler
     job_class: type[Job] = Job
+    beam_job_class: type[BeamJob] = BeamJob
     block_size = BLOCK_SIZE
     """Where the setup leaves it open."""
 
@@ -32,6 +37,10 @@ class Session:
         self.setup, self.model, self.device = setup, model, device
         self.dtype = self.dtype_of(setup)
         self.network = self.llama(model.main, self.dtype, device, self.context(), self.linear_factory())
+        if setup.adapter:
+            self.network.adapters = read_adapter(model.adapter, self.dtype, device)
+        is_drafted = setup.speculation == "draft"
+        self.draft = DraftModel.load(model.draft, self.dtype, device) if is_drafted else None
         self.context_limit = min(self.context(), int(self.network.config["max_position_embeddings"]))
         slots, size = setup.slots or SLOTS, setup.page_size or self.block_size
         tokens = setup.kv_tokens or slots * (self.context_limit + size)
@@ -64,7 +73,17 @@ class Session:
 
     def make_job(self, number: int, request: Request) -> Job:
         """Return a request as the engine works on it; what decodes otherwise is chosen here."""
-        return self.job_class(number, request, self.limits)
+        if request.beams > 1:
+            return self.beam_job_class(number, request, self.limits, self.scheduler)
+        job = self.job_class(number, request, self.limits)
+        job.proposer = self.make_proposer()
+        return job
+
+    def make_proposer(self) -> Proposer:
+        """Return what proposes tokens for one request."""
+        if self.setup.speculation == "ngram":
+            return NGrams(self.setup.draft_tokens)
+        return NoProposals() if self.draft is None else DraftModel(self.draft, self.setup.draft_tokens)
 
     def generate(self, requests: Sequence[Request]) -> list[Completion]:
         """Answer requests, in their order."""
@@ -124,6 +143,12 @@ class Session:
             return f"max_tokens is {job.request.max_tokens}: expected 1 at least"
         if job.request.after is not None and not 0 <= job.request.after < count:
             return f"comes after request {job.request.after}, which is not there"
+        if job.request.adapter and not self.setup.adapter:
+            return "asks for an adapter, and the engine was brought up without one"
+        try:
+            job.chooser.guide  # noqa: B018 - reads the expression
+        except GuideError as error:
+            return str(error)
         return ""
 
     def statistics(self) -> Mapping[str, float]:

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 ABILITIES = frozenset(
     {
         "fp32", "fp16", "bf16", "slots", "length_limit", "kv_limit", "page_size", "prefix_reuse", "chunked_context",
-        "arrivals", "streaming", "cancel", "log_probs",
+        "arrivals", "streaming", "cancel", "log_probs", "sampling", "top_k", "top_p", "seed", "beam_search",
+        "length_penalty", "repetition_penalty", "stop_words", "bad_words", "regex", "json_schema", "adapter", "ngram",
+        "draft",
     }
 )  # fmt: skip
 
