@@ -44,10 +44,12 @@ class Limits:
 class Job:
     """One request with the sequences that work on its answer: one here, more for a search with beams."""
 
+    chooser_class: type[Chooser] = Chooser
+
     def __init__(self, number: int, request: Request, limits: Limits) -> None:
         self.number, self.request, self.limits = number, request, limits
         self.sequences = [Sequence(list(request.prompt), request.adapter)]
-        self.chooser = Chooser(request)
+        self.chooser = self.chooser_class(request)
         self.proposer: Proposer = NoProposals()
         self.answer: list[int] = []
         self.pieces: list[int] = []
