@@ -84,9 +84,8 @@ def test_draws_follow_the_distribution_and_the_seed() -> None:
     row = logits(3)
     request = Request(PROMPT, temperature=1.2, top_k=4)
     shares = Chooser(request).distribution(row, ())
-    drawn = Counter(
-        Chooser(Request(PROMPT, temperature=1.2, top_k=4, seed=seed)).choose(row, ()) for seed in range(2000)
-    )
+    seeded = (replace(request, seed=seed) for seed in range(2000))
+    drawn = Counter(Chooser(one).choose(row, ()) for one in seeded)
     assert set(drawn) == set(shares.nonzero().flatten().tolist())
     for token, count in drawn.items():
         share = float(shares[token])
