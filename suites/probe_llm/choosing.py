@@ -70,9 +70,12 @@ class Chooser:
 
     def distribution(self, logits: Tensor, answer: Sequence[int]) -> Tensor:
         """Return the probabilities [vocabulary] that the next token is drawn from; one is 1 where it is greedy."""
+        return self.drawn_from(self.adjusted(logits, answer))
+
+    def drawn_from(self, logits: Tensor) -> Tensor:
+        """Return the probabilities of adjusted logits: temperature, then top-k, then top-p."""
         import torch
 
-        logits = self.adjusted(logits, answer)
         request = self.request
         if request.temperature == 0:
             return torch.nn.functional.one_hot(logits.argmax(), len(logits)).to(logits.dtype)

@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pytest_trtcheck._suites.probe_llm.choosing import Chooser
+from pytest_trtcheck._suites.probe_llm.demands import demanded, follows, may_be_drawn
 from pytest_trtcheck._suites.probe_llm.tasks import EOS, decode
 from pytest_trtcheck._suites.probe_llm.truth import Oracle, Truth
 from pytest_trtcheck.providers import Completion, Request
@@ -108,49 +110,59 @@ def judge(
     completions: Sequence[Completion],
     length_limit: int = 0,
 ) -> Judged:
-    """Judge one greedy answer of those that came together.
+    """Judge one answer of those that came together; of one that was drawn, whether each token may come.
 
     ``length_limit``: most tokens of prompt and answer together; 0 for the model's context.
     """
     request, completion = requests[number], completions[number]
     if completion.finish == "refused":
         return Judged(f"refused, and should be answered: {' '.join(str(completion.words).split())}"[:MOST_WORDS])
-    if not completion.tokens:
-        return Judged(f"expected tokens, found none, finish {completion.finish!r}")
     most = min(request.max_tokens, (length_limit or oracle.context) - len(request.prompt))
+    if not completion.tokens:
+        return Judged(_wrong_end(oracle, request, completion, most))
     truth = oracle.truth(request.prompt, completion.tokens, adapter=request.adapter)
-    judged = _judge_tokens(truth, completion)
+    wanted = demanded(truth, request, completion.tokens)
+    judged = _judge_tokens(truth, wanted, request, completion)
     if judged.wrong_tokens:
-        place = next(place for place in range(len(truth)) if _is_wrong(truth, place, completion.tokens[place]))
-        words = f"{_token_words(truth, place, completion.tokens)}{_whose(oracle, number, place, requests, completions)}"
+        tokens = completion.tokens
+        place = next(place for place in range(len(truth)) if _is_wrong(wanted, request, place, tokens[place]))
+        words = f"{_token_words(wanted, request, place, tokens)}{_whose(oracle, number, place, requests, completions)}"
     else:
-        words = _wrong_end(request, completion, most) or _wrong_logs(truth, completion)
+        words = _wrong_end(oracle, request, completion, most) or _wrong_logs(truth, request, completion)
     return Judged(words, judged.wrong_tokens, judged.near_ties, len(truth), judged.largest)
 
 
-def _is_wrong(truth: Truth, place: int, token: int) -> bool:
-    return truth.behind(place, token) > truth.ties[place]
+def _is_wrong(wanted: Truth, request: Request, place: int, token: int) -> bool:
+    if request.temperature > 0:
+        return not may_be_drawn(wanted, request, place, token)
+    return wanted.behind(place, token) > wanted.ties[place]
 
 
-def _judge_tokens(truth: Truth, completion: Completion) -> Judged:
+def _judge_tokens(truth: Truth, wanted: Truth, request: Request, completion: Completion) -> Judged:
     """Count wrong tokens and near ties."""
     wrong = ties = 0
     largest = 0.0
     for place, token in enumerate(completion.tokens):
-        behind = truth.behind(place, token)
-        largest = max(largest, behind / truth.ties[place])
-        is_wrong = _is_wrong(truth, place, token)
+        is_wrong = _is_wrong(wanted, request, place, token)
         wrong += is_wrong
-        ties += behind > 0 and not is_wrong
+        if request.temperature == 0:
+            behind = wanted.behind(place, token)
+            largest = max(largest, behind / wanted.ties[place])
+            ties += behind > 0 and not is_wrong
         for told, value in (completion.log_probs[place] if completion.log_probs else {}).items():
             allowed = truth.allowed_error(place, told)
             largest = max(largest, abs(value - truth.rows[place][told]) / allowed)
     return Judged(wrong_tokens=wrong, near_ties=ties, largest=largest)
 
 
-def _token_words(truth: Truth, place: int, tokens: Sequence[int]) -> str:
+def _token_words(truth: Truth, request: Request, place: int, tokens: Sequence[int]) -> str:
     """Return what is wrong at a place, on one line."""
     margin, resolution = truth.behind(place, tokens[place]), truth.ties[place]
+    if margin == math.inf or request.temperature > 0:
+        return (
+            f"place {place} of {len(tokens)}: found {token_words(tokens[place])}, which must not come here by what "
+            f"the request asks for; {token_words(truth.best(place))} would be the likeliest that may"
+        )
     return (
         f"place {place} of {len(tokens)}: expected {token_words(truth.best(place))}, which leads by {margin:.3g} nats "
         f"({resolution:.2g} is a tie), found {token_words(tokens[place])}"
@@ -175,9 +187,19 @@ def _whose(
     return ""
 
 
-def _wrong_end(request: Request, completion: Completion, most: int) -> str:
+def _wrong_end(oracle: Oracle, request: Request, completion: Completion, most: int) -> str:
     """Return what is wrong with how an answer ends; its tokens are right."""
     tokens, finish = completion.tokens, completion.finish
+    chooser = Chooser(request)
+    for place in range(1, len(tokens) + 1):
+        word = chooser.stop_word(tokens[:place])
+        if word:
+            return f"expected to stop before {word!r} at place {place - len(word)}, found {len(tokens)} tokens"
+    if finish == "stop" and request.stop and EOS not in tokens and len(tokens) < most:
+        ends = follows(oracle, request, tokens)
+        return "" if ends else f"finish: found 'stop' after {len(tokens)} tokens, where no stop word follows"
+    if not tokens:
+        return f"expected tokens, found none, finish {finish!r}"
     if len(tokens) > most:
         return f"expected {most} tokens at most, found {len(tokens)}"
     if EOS in tokens[:-1]:
@@ -195,9 +217,12 @@ def _wrong_end(request: Request, completion: Completion, most: int) -> str:
     return "" if finish in allowed else f"finish: expected {' or '.join(sorted(allowed))}, found {finish!r}"
 
 
-def _wrong_logs(truth: Truth, completion: Completion) -> str:
+def _wrong_logs(truth: Truth, request: Request, completion: Completion) -> str:
     """Return which log-probability is beyond what the dtype explains, the first one."""
     for place, told in enumerate(completion.log_probs):
+        missing = _untold(truth, request, place, told)
+        if missing:
+            return missing
         for token, value in told.items():
             expected, allowed = truth.rows[place][token], truth.allowed_error(place, token)
             if not abs(value - expected) <= allowed:
@@ -205,4 +230,16 @@ def _wrong_logs(truth: Truth, completion: Completion) -> str:
                     f"place {place} of {len(truth)}: log-probability of {token_words(token)}: "
                     f"expected {expected:.6g} to within {allowed:.2g}, found {value:.6g}"
                 )
+    return ""
+
+
+def _untold(truth: Truth, request: Request, place: int, told: Mapping[int, float]) -> str:
+    """Return that one of the likeliest tokens is missing among those told, where no tie explains it."""
+    row = truth.log_probs[place]
+    if len(told) < request.log_probs:
+        return f"place {place}: expected log-probabilities of {request.log_probs} tokens, found {len(told)}"
+    least = float(row.topk(request.log_probs).values[-1])
+    for token in row.topk(request.log_probs).indices.tolist():
+        if token not in told and float(row[token]) > least + truth.ties[place]:
+            return f"place {place}: log-probability of {token_words(token)}, one of the likeliest, is missing"
     return ""

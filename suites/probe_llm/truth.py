@@ -49,6 +49,8 @@ class Plain(Reference):
 class Truth:
     """What should stand at each place of an answer, given what stands before it."""
 
+    logits: torch.Tensor
+    """fp64 ``[places, vocabulary]``."""
     log_probs: torch.Tensor
     """fp64 ``[places, vocabulary]``, natural logarithms."""
     resolution: torch.Tensor
@@ -73,7 +75,7 @@ class Truth:
 
     def first(self, places: int) -> Truth:
         """Return that of the first places."""
-        return Truth(self.log_probs[:places], self.resolution[:places], self.roundings[:places])
+        return Truth(self.logits[:places], self.log_probs[:places], self.resolution[:places], self.roundings[:places])
 
     def best(self, place: int) -> int:
         """Return the likeliest token."""
@@ -108,7 +110,7 @@ def make_truth(exact: torch.Tensor, plain: torch.Tensor, places: int, dtype: str
     largest, single = answer.abs().max(dim=-1).values, TOLERANCES["fp32"].unit_roundoff
     floor = largest * (tolerance.roundings * tolerance.unit_roundoff + math.sqrt(SUMMED) * single)
     resolution = tolerance.k * largest_spread + floor
-    return Truth(answer.log_softmax(-1), resolution, largest * tolerance.roundings * single)
+    return Truth(answer, answer.log_softmax(-1), resolution, largest * tolerance.roundings * single)
 
 
 class Oracle:

@@ -120,7 +120,7 @@ class BeamsOnTheWrongCache(BrokenEngine):
 class _CacheShared(BeamJob):
     def carried_on(self, kept: list[tuple[int, int]]) -> list[CachedSequence]:
         copy = self.scheduler.store.copy
-        self.scheduler.store.copy = lambda source, target: None  # type: ignore[method-assign]
+        self.scheduler.store.copy = lambda *_: None  # type: ignore[method-assign]
         try:
             return super().carried_on(kept)
         finally:

@@ -117,7 +117,7 @@ class OnlyTheLastBadWord(BrokenEngine):
 
 
 class _Unguided(Chooser):
-    guide = None  # type: ignore[assignment]
+    guide = None
 
 
 class GuidesIgnored(BrokenEngine):
@@ -184,7 +184,7 @@ class _OfTheFirst(Chooser):
     first: Guide | None = None
 
     @property
-    def guide(self) -> Guide | None:  # type: ignore[override]
+    def guide(self) -> Guide | None:
         own = Chooser(self.request).guide
         if own is not None and type(self).first is None:
             type(self).first = own
