@@ -31,6 +31,7 @@ SETTLING_SECONDS = 1.0
 class Judgement:
     """What became of a scenario."""
 
+    check_id: str = ""
     problems: list[str] = field(default_factory=list)
     """What is wrong, a line each; empty when all is right."""
     tokens: int = 0
@@ -57,14 +58,14 @@ class Judgement:
         if judged.words:
             self.problems.append(f"{where}: {judged.words}")
 
-    def measurements(self, check_id: str) -> list[Measurement]:
+    def measurements(self) -> list[Measurement]:
         """Return the figures that a report shows."""
         figures = [
             Measurement("tokens", self.tokens, "tokens"),
             Measurement("wrong_tokens", self.wrong_tokens, "tokens"),
             Measurement("near_ties", self.near_ties, "tokens"),
         ]
-        if check_id == THROUGHPUT:
+        if self.check_id == THROUGHPUT:
             figures += [Measurement("throughput", rate, "tokens/s", "batch size", size) for size, rate in self.rates]
         return figures + [Measurement(name, value, UNITS[name]) for name, value in self.told.items()]
 
@@ -75,7 +76,7 @@ UNITS = {"reused_tokens": "tokens", "preemptions": "evictions", "largest_batch":
 
 def run_scenario(scenario: Scenario, oracle: Oracle, generate: Generate, statistics: Statistics) -> Judgement:
     """Put a scenario's requests to a session and judge what comes back. What ``generate`` raises goes through."""
-    judgement = Judgement()
+    judgement = Judgement(scenario.check_id)
     before = statistics()
     for number, members in enumerate(scenario.rounds):
         requests = [scenario.case.requests[member] for member in members]

@@ -12,7 +12,7 @@ from pytest_trtcheck._suites.probe_llm.tasks import DRAWS, Question, questions, 
 from pytest_trtcheck.model.level import Level
 from pytest_trtcheck.providers import LlmCase, Request, Setup
 
-GREEDY, SAMPLED, SEEDED, BEAMS = "greedy", "sampled", "seeded", "beams"
+GREEDY, SAMPLED, SEEDED, BEAMS, JSON = "greedy", "sampled", "seeded", "beams", "json"
 
 
 @dataclass(frozen=True)
@@ -235,7 +235,7 @@ def _quick() -> Iterator[tuple[str, str, str, Setup, _Maker]]:
     yield "TRC-DEC-003", BEAMS, "beams_that_end", plain, _beams_that_end
     yield "TRC-DEC-004", GREEDY, "log_probs", plain, _log_probs
     yield "TRC-DEC-005", GREEDY, "regex", plain, _regex
-    yield "TRC-DEC-005", GREEDY, "json_schema", plain, _json_schema
+    yield "TRC-DEC-005", JSON, "json_schema", plain, _json_schema
     yield "TRC-DEC-006", GREEDY, "adapter", Setup(adapter=True), _adapter
     for kind in ("ngram", "draft"):
         yield "TRC-DEC-007", GREEDY, kind, Setup(speculation=kind), _speculated

@@ -56,3 +56,14 @@ class Draws:
         values = ", ".join(f"{name} p = {value:.2g}" for name, value in self.p_values().items())
         side = "likelier" if self.surplus > 0 else "less likely"
         return f"{len(self.uniforms)} draws: {values}; tokens are {side} than by the reference's distribution"
+
+
+def most_by_chance(expected: float) -> int:
+    """Return how many rare events may come where so many are expected: more come once in a million times (Poisson)."""
+    term = below = math.exp(-expected)
+    count = 0
+    while 1 - below > 1e-6 and count < 10_000:
+        count += 1
+        term *= expected / count
+        below += term
+    return count

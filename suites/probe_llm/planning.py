@@ -56,8 +56,10 @@ def backends_of(config: pytest.Config) -> Providers:
     return config.stash[FOUND]
 
 
-def make_plan(config: pytest.Config, suite: str, cases: Sequence[LlmCase], where: Where, level: Level) -> LlmPlan:
-    """Ask every backend about every case."""
+def make_plan(
+    config: pytest.Config, suite: str, cases: Sequence[LlmCase], where: Where, level: Level, *, with_told: bool = True
+) -> LlmPlan:
+    """Ask every backend about every case; ``with_told``: for log-probabilities too, wherever a backend tells them."""
     found = backends_of(config)
     broken, unsupported, planned = list(found.broken), list[Unsupported](), list[Planned]()
     for backend in found.usable:
@@ -65,7 +67,7 @@ def make_plan(config: pytest.Config, suite: str, cases: Sequence[LlmCase], where
             component = ask(partial(component_of, backend))
             if component and component not in where.versions:
                 continue
-            taken, told = ask(partial(_taken, suite, backend, cases, where))
+            taken, told = ask(partial(_taken, suite, backend, cases, where, with_told=with_told))
             planned += ask(partial(within_time, backend, taken, level))
         except UnusableError as error:
             broken.append(BrokenHook(backend.name, f"asked what it can do: {error}"))
@@ -85,9 +87,13 @@ def with_log_probs(case: LlmCase) -> LlmCase:
 
 
 def _taken(
-    suite: str, backend: LlmBackend, cases: Sequence[LlmCase], where: Where
+    suite: str, backend: LlmBackend, cases: Sequence[LlmCase], where: Where, *, with_told: bool
 ) -> tuple[list[LlmCase], list[Unsupported]]:
     """Return the cases that a backend takes, with log-probabilities where it tells them, and what it declines."""
+    if not with_told:
+        refusals = refusals_of(backend, cases, where)
+        told = unsupported_of(suite, backend.name, refusals, features_of)
+        return [case for case in cases if not refusals[case]], told
     sharp = refusals_of(backend, [with_log_probs(case) for case in cases], where)
     plain = refusals_of(backend, [case for case in cases if sharp[with_log_probs(case)]], where)
     taken = [sharper if not sharp[sharper] else case for case in cases for sharper in [with_log_probs(case)]]
