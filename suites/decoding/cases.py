@@ -77,12 +77,19 @@ def _bad_words(seed: int) -> tuple[Request, ...]:
 
 
 def _repetition(seed: int) -> tuple[Request, ...]:
-    """Answers that repeat letters, under penalties and under a reward."""
+    """Penalties so strong that letters come which the prompt does not hold, light ones, and a reward."""
+    asked = [*easy_questions("copy", 3, seed), *easy_questions("draw", 3, seed), *questions("repeat", 16, 1, seed)]
     return tuple(
-        _ask(question, repetition_penalty=penalty, max_tokens=DRAWS)
-        for penalty in (1.05, 1.3, 2.0, 0.8)
-        for question in (*easy_questions("draw", 1, seed), *questions("repeat", 16, 1, seed))
+        _ask(question, repetition_penalty=penalty, max_tokens=6)
+        for penalty in (1.1, 3.0, 6.0, 0.8)
+        for question in asked
     )
+
+
+def _repetition_among_capitals(seed: int) -> tuple[Request, ...]:
+    """Ask for tokens with negative logits, which a penalty must make less likely, not more."""
+    asked = [*easy_questions("copy", 8, seed), *easy_questions("draw", 4, seed)]
+    return tuple(_ask(question, repetition_penalty=1.5, regex="[A-Z]{3}", max_tokens=6) for question in asked)
 
 
 def _log_probs(seed: int) -> tuple[Request, ...]:
@@ -120,6 +127,11 @@ def _adapter(seed: int) -> tuple[Request, ...]:
     """With and without the adapter in turn; it reverses copies."""
     asked = [*easy_questions("copy", 6, seed), *easy_questions("lookup", 2, seed), *easy_questions("draw", 2, seed)]
     return tuple(_ask(question, adapter=bool(number % 2)) for number, question in enumerate(asked))
+
+
+def _adapter_told(seed: int) -> tuple[Request, ...]:
+    """Ask for log-probabilities too: they show an adapter that is there for the prompt and gone in the answer."""
+    return tuple(replace(request, log_probs=2) for request in _adapter(seed))
 
 
 def _speculated(seed: int) -> tuple[Request, ...]:
@@ -189,11 +201,11 @@ def _beams(seed: int) -> tuple[Request, ...]:
 
 
 def _beams_that_end(seed: int) -> tuple[Request, ...]:
-    """Answers whose end is unsure (twice as many brackets as in training), under several length penalties."""
-    asked = questions("brackets", 100, 3, seed)
+    """Answers whose end is unsure, since such sizes were not trained, under several length penalties."""
+    asked = [*questions("count", 50, 8, seed), *questions("brackets", 100, 2, seed)]
     return tuple(
-        _ask(question, beams=3, length_penalty=penalty, max_tokens=10)
-        for question, penalty in zip(asked, (0.5, 1.5, 2.0), strict=True)
+        _ask(question, beams=4, length_penalty=(2.0, 0.5)[number % 2], max_tokens=min(len(question.answer_ids) + 4, 20))
+        for number, question in enumerate(asked)
     )
 
 
@@ -224,6 +236,7 @@ def _quick() -> Iterator[tuple[str, str, str, Setup, _Maker]]:
     yield "TRC-DEC-001", GREEDY, "stop_words", plain, _stop_words
     yield "TRC-DEC-001", GREEDY, "bad_words", plain, _bad_words
     yield "TRC-DEC-001", GREEDY, "repetition_penalty", plain, _repetition
+    yield "TRC-DEC-001", GREEDY, "repetition_penalty_regex", plain, _repetition_among_capitals
     yield "TRC-DEC-001", GREEDY, "together", plain, _together
     yield "TRC-DEC-002", SAMPLED, "temperature_1", plain, partial(_sampled, each=8, fits=_any)
     yield "TRC-DEC-002", SAMPLED, "temperature_0.6", plain, partial(_sampled, each=8, fits=_any, temperature=0.6)
@@ -237,6 +250,7 @@ def _quick() -> Iterator[tuple[str, str, str, Setup, _Maker]]:
     yield "TRC-DEC-005", GREEDY, "regex", plain, _regex
     yield "TRC-DEC-005", JSON, "json_schema", plain, _json_schema
     yield "TRC-DEC-006", GREEDY, "adapter", Setup(adapter=True), _adapter
+    yield "TRC-DEC-006", GREEDY, "adapter_log_probs", Setup(adapter=True), _adapter_told
     for kind in ("ngram", "draft"):
         yield "TRC-DEC-007", GREEDY, kind, Setup(speculation=kind), _speculated
 

@@ -7,7 +7,7 @@ import math
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from pytest_trtcheck._suites.decoding.beams import judge_beams
@@ -71,6 +71,8 @@ def run_case(case: DecodingCase, oracle: Oracle, generate: Generate, seed: int) 
         return judgement
     if case.kind == SAMPLED:
         _judge_draws(requests, given, oracle, generate, judgement, seed)
+        if requests[0].seed is not None:
+            judgement.problems += _same_answers(requests, given, oracle)
     elif case.kind == SEEDED:
         judgement.problems += _wrong_seeds(requests, given, oracle)
     elif case.kind in {BEAMS, JSON}:
@@ -164,12 +166,8 @@ def _wrong_seeds(requests: Sequence[Request], given: Sequence[Completion], oracl
     no more than the shares can be off. Two seeds agree by chance as often as an answer is likely.
     """
     by_seed: dict[tuple[tuple[int, ...], int | None], list[int]] = {}
-    by_prompt: dict[tuple[int, ...], list[int]] = {}
     for number, request in enumerate(requests):
-        known = by_seed.setdefault((request.prompt, request.seed), [])
-        known.append(number)
-        if len(known) == 1:
-            by_prompt.setdefault(request.prompt, []).append(number)
+        by_seed.setdefault((request.prompt, request.seed), []).append(number)
     pairs = [members for members in by_seed.values() if len(members) > 1]
     expected = sum(_may_part(requests[first], given[first], oracle) for first, *_ in pairs)
     parted = [members for members in pairs if len({given[member].tokens for member in members}) > 1]
@@ -181,15 +179,25 @@ def _wrong_seeds(requests: Sequence[Request], given: Sequence[Completion], oracl
             f"(rounding explains {expected:.2g}), such as requests {first} and {second}: "
             f"{decode(given[first].tokens)!r} and {decode(given[second].tokens)!r}"
         )
-    others = [(a, b) for members in by_prompt.values() for a, b in pairwise(members)]
-    chance = sum(_likelihood(requests[a], given[a], oracle) for a, _ in others)
-    same = [pair for pair in others if given[pair[0]].tokens == given[pair[1]].tokens]
-    if len(same) > most_by_chance(chance):
-        problems.append(
-            f"{len(same)} of {len(others)} pairs of requests that differ in nothing but the seed have one answer "
-            f"(chance explains {chance:.2g}), such as requests {same[0][0]} and {same[0][1]}"
-        )
-    return problems
+    return problems + _same_answers(requests, given, oracle)
+
+
+def _same_answers(requests: Sequence[Request], given: Sequence[Completion], oracle: Oracle) -> list[str]:
+    """Count requests that differ in nothing but the seed and have one answer: by chance as often as it is likely."""
+    firsts: dict[tuple[tuple[int, ...], int | None], int] = {}
+    for number, request in enumerate(requests):
+        firsts.setdefault((request.prompt, request.seed), number)
+    pairs = [(a, b) for a, b in combinations(firsts.values(), 2) if requests[a].prompt == requests[b].prompt]
+    likely = {number: _likelihood(requests[number], given[number], oracle) for number, _ in pairs}
+    chance = sum(likely[first] for first, _ in pairs)
+    same = [pair for pair in pairs if given[pair[0]].tokens == given[pair[1]].tokens]
+    if len(same) <= most_by_chance(chance):
+        return []
+    words = (
+        f"{len(same)} of {len(pairs)} pairs of requests that differ in nothing but the seed have one answer "
+        f"(chance explains {chance:.2g}), such as requests {same[0][0]} and {same[0][1]}"
+    )
+    return [words]
 
 
 def _may_part(request: Request, completion: Completion, oracle: Oracle) -> float:
