@@ -41,6 +41,8 @@ class Judgement:
     tokens: int = 0
     wrong_tokens: int = 0
     near_ties: int = 0
+    largest: float = 0.0
+    """Largest error over what is allowed."""
     figures: list[Measurement] = field(default_factory=list)
 
     def message(self) -> str:
@@ -53,6 +55,7 @@ class Judgement:
         self.tokens += judged.tokens
         self.wrong_tokens += judged.wrong_tokens
         self.near_ties += judged.near_ties
+        self.largest = max(self.largest, judged.largest)
         if judged.words:
             self.problems.append(f"{where}: {judged.words}")
 

@@ -187,14 +187,20 @@ def _whose(
     return ""
 
 
+def _went_on(request: Request, tokens: Sequence[int]) -> str:
+    """Return that an answer holds a stop word."""
+    chooser = Chooser(request)
+    words = ((place, chooser.stop_word(tokens[:place])) for place in range(1, len(tokens) + 1))
+    place, word = next((found for found in words if found[1]), (0, ""))
+    return f"expected to stop before {word!r} at place {place - len(word)}, found {len(tokens)} tokens" if word else ""
+
+
 def _wrong_end(oracle: Oracle, request: Request, completion: Completion, most: int) -> str:
     """Return what is wrong with how an answer ends; its tokens are right."""
     tokens, finish = completion.tokens, completion.finish
-    chooser = Chooser(request)
-    for place in range(1, len(tokens) + 1):
-        word = chooser.stop_word(tokens[:place])
-        if word:
-            return f"expected to stop before {word!r} at place {place - len(word)}, found {len(tokens)} tokens"
+    went_on = _went_on(request, tokens)
+    if went_on:
+        return went_on
     if finish == "stop" and request.stop and EOS not in tokens and len(tokens) < most:
         ends = follows(oracle, request, tokens)
         return "" if ends else f"finish: found 'stop' after {len(tokens)} tokens, where no stop word follows"

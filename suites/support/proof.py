@@ -6,8 +6,8 @@ Each case is laid out once for all implementations. Nothing here knows what the 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from dataclasses import dataclass, field
+from typing import ClassVar, Generic, Protocol, TypeVar
 
 from pytest_trtcheck.report.columns import table
 
@@ -109,11 +109,11 @@ class Proof:
     sound: tuple[Tally, ...]
     cases: int
     seeds: range
-    beside: dict[str, Tally]
-    """Broken implementations under another criterion, by name."""
+    beside: dict[str, Tally] = field(default_factory=dict)
+    """Broken implementations under another criterion, by name; empty where there is none."""
 
-    suite_titles = ("broken", "mistake", "cases that fail", "beside", "first caught in")
-    """Titles of the table of broken implementations; the fourth names the other criterion."""
+    suite_titles: ClassVar[tuple[str, ...]] = ("broken", "mistake", "cases that fail", "first caught in")
+    """Titles of the table of broken implementations; one before the last names the other criterion."""
 
     @property
     def escaped(self) -> list[str]:
@@ -143,17 +143,20 @@ class Proof:
         yield from self.summary()
 
     def _row(self, tally: Tally) -> tuple[str, ...]:
-        other = self.beside[tally.provider]
-        caught = "cannot show" if not other.ran else "caught" if other.flagged else "missed"
         count = f"{tally.flagged} of {tally.ran}"
-        return tally.provider, tally.about, count, caught, tally.first or "ESCAPED"
+        row = (tally.provider, tally.about, count)
+        if self.beside:
+            other = self.beside[tally.provider]
+            row = (*row, "cannot show" if not other.ran else "caught" if other.flagged else "missed")  # type: ignore[assignment]
+        return (*row, tally.first or "ESCAPED")
 
     def summary(self) -> Iterator[str]:
         """Yield what the tables come to: what was caught, by the other criterion too, false alarms, the verdict."""
         caught, count = len(self.broken) - len(self.escaped), len(self.broken)
         what = f"{self.suite_titles[0]}s"
         yield f"this suite: {caught} of {count} {what} caught, {self.cases} cases, seed {self.seeds[0]}"
-        yield self.words_beside()
+        if self.beside:
+            yield self.words_beside()
         runs = sum(tally.ran for tally in self.sound)
         alarms = sum(tally.flagged for tally in self.sound)
         yield (
