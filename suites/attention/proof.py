@@ -20,7 +20,7 @@ from pytest_trtcheck.providers import AttentionCase, AttentionProvider, Where
 class AttentionProof(Proof):
     """What became of broken kernels, by upstream's grid too, and of sound variants."""
 
-    grid_cases: tuple[GridCase, ...]
+    grid_cases: tuple[GridCase, ...] = ()
 
     suite_titles = ("broken kernel", "mistake", "cases that fail", "upstream's grid", "first caught in")
 

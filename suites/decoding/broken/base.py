@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import ClassVar
 
 from pytest_trtcheck._suites.probe_llm.choosing import Chooser
@@ -24,8 +25,8 @@ class BrokenEngine(TorchEngine):
 
     @property
     def name(self) -> str:  # type: ignore[override]
-        """What the table calls it."""
-        return type(self).__name__
+        """What the table calls it: the class's name, in words with underscores."""
+        return re.sub(r"(?<!^)(?=[A-Z])", "_", type(self).__name__).lower()
 
     def can_show(self, case: LlmCase) -> bool:
         """Say whether the mistake changes anything in a case."""
