@@ -100,7 +100,7 @@ def test_fewer_log_probabilities_than_asked_for_are_told(oracle: Oracle, bench: 
     assert words(oracle, request, right) == ""
     fewer = replace(
         right, log_probs=tuple({token: row[token]} for token, row in zip(right.tokens, right.log_probs, strict=True))
-    )  # type: ignore[call-overload]
+    )
     assert words(oracle, request, fewer) == "place 0: expected log-probabilities of 3 tokens, found 1"
 
 

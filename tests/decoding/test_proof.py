@@ -22,7 +22,8 @@ def known() -> dict[str, Any]:
     from pytest_trtcheck._suites.decoding.broken import BROKEN
     from pytest_trtcheck._suites.decoding.sound import SOUND
 
-    return {made().name: made for made in (*BROKEN, *SOUND)}
+    variants: list[Any] = [*BROKEN, *SOUND]
+    return {made().name: made for made in variants}
 
 
 @pytest.fixture
@@ -50,7 +51,8 @@ def test_mistakes_and_variants_are_many_and_each_says_what_it_is() -> None:
 
     assert len(BROKEN) >= 70
     assert len(SOUND) >= 20
-    made = [variant() for variant in (*BROKEN, *SOUND)]
+    variants: list[Any] = [*BROKEN, *SOUND]
+    made = [variant() for variant in variants]
     assert len({variant.name for variant in made}) == len(made)
     assert len({about(variant) for variant in made}) == len(made)
     assert all(about(variant).endswith(".") for variant in made)
