@@ -87,7 +87,7 @@ def with_log_probs(case: LlmCase) -> LlmCase:
 
 
 def _taken(
-    suite: str, backend: LlmBackend, cases: Sequence[LlmCase], where: Where, *, with_told: bool
+    suite: str, backend: LlmBackend, cases: Sequence[LlmCase], where: Where, *, with_told: bool = True
 ) -> tuple[list[LlmCase], list[Unsupported]]:
     """Return the cases that a backend takes, with log-probabilities where it tells them, and what it declines."""
     if not with_told:
