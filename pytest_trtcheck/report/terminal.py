@@ -76,7 +76,7 @@ def render_terminal(
         _compatible(printer, groups.compatible, verbosity)
         _checks(printer, report)
         _support(printer, report)
-        _measured(printer, report)
+        _measured(printer, report, verbosity)
         _list(printer, "not looked at", report.not_looked_at)
         _identity(printer, report)
     _verdict(printer, report, verbosity)
@@ -217,9 +217,9 @@ def _support(printer: _Printer, report: RunReport) -> None:
         _more(printer, list(providers))
 
 
-def _measured(printer: _Printer, report: RunReport) -> None:
-    """Tell what checks measured."""
-    figures = measured_figures(report)
+def _measured(printer: _Printer, report: RunReport, verbosity: int) -> None:
+    """Tell what checks measured: curves, and with verbosity above 0 single figures too."""
+    figures = [figure for figure in measured_figures(report) if figure.axis or verbosity > 0]
     if figures:
         printer.heading("measured")
         for figure in figures[:MAX_LISTED]:
