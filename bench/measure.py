@@ -6,6 +6,7 @@ Processor time is told beside the time on the clock: on a machine that does othe
 from __future__ import annotations
 
 import os
+import resource
 import statistics
 import subprocess
 import tempfile
@@ -25,6 +26,8 @@ class Timing:
     wall: list[float] = field(default_factory=list)
     cpu: list[float] = field(default_factory=list)
     """Processor time of the command and its children."""
+    peak_bytes: list[int] = field(default_factory=list)
+    """Largest resident memory of one of its processes."""
 
     @property
     def median(self) -> float:
@@ -45,15 +48,18 @@ def in_turns(
     timings = {name: Timing() for name in commands}
     for turn in range(runs + 1):
         for name, command in commands.items():
-            wall, cpu = _run_once(name, command, folder, statuses)
+            wall, usage = _run_once(name, command, folder, statuses)
             if turn:
                 timings[name].wall.append(wall)
-                timings[name].cpu.append(cpu)
+                timings[name].cpu.append(usage.ru_utime + usage.ru_stime)
+                timings[name].peak_bytes.append(usage.ru_maxrss * 1024)
     return timings
 
 
-def _run_once(name: str, command: Sequence[str], folder: Path, statuses: tuple[int, ...]) -> tuple[float, float]:
-    """Return seconds on the clock and of the processor; end the benchmark when the command failed."""
+def _run_once(
+    name: str, command: Sequence[str], folder: Path, statuses: tuple[int, ...]
+) -> tuple[float, resource.struct_rusage]:
+    """Return seconds on the clock and what the command used; end the benchmark when it failed."""
     env = {key: value for key, value in os.environ.items() if not key.startswith(_FOREIGN)}
     with tempfile.TemporaryFile() as output:
         start = time.perf_counter()
@@ -65,7 +71,7 @@ def _run_once(name: str, command: Sequence[str], folder: Path, statuses: tuple[i
             output.seek(0)
             said = output.read().decode(errors="replace")
             raise SystemExit(f"{name}: exit {process.returncode}, expected one of {statuses}\n{said}")
-    return wall, usage.ru_utime + usage.ru_stime
+    return wall, usage
 
 
 def paired_difference(one: Timing, other: Timing) -> float:

@@ -82,6 +82,7 @@ def _image_fact(image: Image, found: Survey) -> Fact:
         "references": [shown(name) for name in image.references],
         "manifest_digest": image.manifest_digest,
         "layers": image.layers,
+        "layers_checked": f"{image.checked_layers} of {image.layers} against the config" if image.layers else "",
         "files": found.files,
         "created": _text(config.get("created")),
         "os": _text(config.get("os")),

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import errno
-import io
 import os
 from typing import TYPE_CHECKING, BinaryIO, cast
 
+from pytest_trtcheck.image.keep import Patched, Piece
 from pytest_trtcheck.image.source import Part, Source, reader
 from pytest_trtcheck.image.tree import File, Tree
 from pytest_trtcheck.probe.root import Entry, Kind, Node, ReadError, Root
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 class LayeredRoot(Root):
     """Reads straight from the layers; links lead nowhere but into the image."""
 
-    def __init__(self, tree: Tree, layers: Sequence[Source], kept: Mapping[tuple[int, int], bytes]) -> None:
-        """Take the files by path, the layers that hold them, and contents that were kept, by layer and offset."""
+    def __init__(self, tree: Tree, layers: Sequence[Source], kept: Mapping[tuple[int, int], list[Piece]]) -> None:
+        """Take the files by path, the layers that hold them, and what was kept of files, by layer and offset."""
         # Below a device nothing lies: should a way to this machine's files be left open, it leads nowhere.
         super().__init__(os.devnull)
         self._tree, self._layers, self._kept = tree, layers, kept
@@ -55,12 +55,10 @@ class LayeredRoot(Root):
         file = self._file(real)
         if file.offset < 0:
             raise OSError(errno.ENOTSUP, "a sparse file in the archive, which is not read")
-        kept = self._kept.get((file.layer, file.offset))
-        if kept is not None:
-            return io.BytesIO(kept)
         layer = self._layers[file.layer]
-        part = Part(layer, file.offset, file.size, layer.name)
-        return cast("BinaryIO", reader(part, file.size))
+        part: Source = Part(layer, file.offset, file.size, layer.name)
+        kept = self._kept.get((file.layer, file.offset))
+        return cast("BinaryIO", reader(Patched(part, kept) if kept else part, file.size))
 
     def _file(self, real: str) -> File:
         node = self._tree.find(real)

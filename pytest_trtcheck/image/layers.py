@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pytest_trtcheck.errors import ImageError
 from pytest_trtcheck.image import gzip_source, tar, zstd_source
 from pytest_trtcheck.image.gzip_source import GzipSource
+from pytest_trtcheck.image.keep import Piece, pieces_of
 from pytest_trtcheck.image.layered_root import LayeredRoot
 from pytest_trtcheck.image.limits import MAX_LAYERS
 from pytest_trtcheck.image.tree import Tree
@@ -15,21 +18,10 @@ from pytest_trtcheck.image.unpacked import Unpacked
 from pytest_trtcheck.image.zstd_source import ZstdSource
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
+    from pytest_trtcheck.image.limits import Budget
     from pytest_trtcheck.image.source import Source
-
-KEPT_FILE_BYTES = 256 << 10
-KEPT_STATUS_BYTES = 16 << 20
-KEPT_LAYER_BYTES = 64 << 20
-"""Small files that probes ask for by name are kept while a compressed layer passes by, up to this much of a layer."""
-
-_KEPT_ENDS = (
-    "/METADATA", "/PKG-INFO", "/WHEEL", "/INSTALLER", "/RECORD", "/direct_url.json", "/version.json", "/version.txt",
-    "/version.py", "/TRITON_VERSION", "/pyvenv.cfg", "/config.json", ".pc", ".conf", "/os-release", "/ld.so.cache",
-    "/environment", ".egg-link", ".cmake",
-)  # fmt: skip
-_STATUS = "var/lib/dpkg/status"
 
 
 @dataclass
@@ -39,9 +31,11 @@ class Indexed:
     source: Source
     """Unpacked."""
     members: list[tar.Member]
-    kept: dict[int, bytes] = field(default_factory=dict)
-    """Contents by offset."""
+    kept: dict[int, list[Piece]] = field(default_factory=dict)
+    """Pieces of files by the offset of the file."""
     notes: list[str] = field(default_factory=list)
+    digest: str = ""
+    """Of the unpacked layer; empty for a plain one, of which the headers alone are read."""
 
 
 def unpacked(source: Source) -> Source:
@@ -54,42 +48,77 @@ def unpacked(source: Source) -> Source:
     return source
 
 
-def index(packed: Source) -> Indexed:
+def index(packed: Source, budget: Budget) -> Indexed:
     """Read the headers of a layer; ImageError when it is no tar archive or a damaged one."""
     source = unpacked(packed)
+    if isinstance(source, Unpacked):
+        source.hash_it()
     if not tar.is_tar(source.read_at(0, 512)):
         raise ImageError(packed.name, "expected a tar archive, plain or packed with gzip or zstd; found something else")
     found = Indexed(source, [])
     # Where every byte passes by anyway, what is certain to be asked for is kept.
-    is_packed, left = isinstance(source, Unpacked), KEPT_LAYER_BYTES
+    is_packed = isinstance(source, Unpacked)
     for member in tar.members(source, found.notes):
         found.members.append(member)
-        if is_packed and member.size <= left and _is_kept(member):
-            found.kept[member.offset] = source.read_at(member.offset, member.size)
-            left -= member.size
+        budget.count(packed.name, len(member.name) + len(member.target))
+        if is_packed and (pieces := pieces_of(source, member, budget)):
+            found.kept[member.offset] = pieces
+    if isinstance(source, Unpacked):
+        found.digest = source.digest()
     return found
 
 
-def _is_kept(member: tar.Member) -> bool:
-    if member.kind is not tar.FILE:
-        return False
-    if member.size <= KEPT_FILE_BYTES:
-        return f"/{member.name}".endswith(_KEPT_ENDS)
-    return member.size <= KEPT_STATUS_BYTES and member.name.endswith(_STATUS)
+class Laid(NamedTuple):
+    """Layers laid over each other."""
+
+    root: LayeredRoot
+    notes: list[str]
+    """What was passed over, in words."""
+    checked: int
+    """How many layers have the content that their digest says; those that differ are refused."""
 
 
-def layered_root(layers: Sequence[Callable[[], Indexed]]) -> tuple[LayeredRoot, list[str]]:
-    """Lay the layers over each other, the lowest first; return the root and what was passed over, in words."""
+def layered_root(layers: Sequence[Callable[[], Indexed]], diff_ids: Sequence[str] = (), *, at_once: int = 1) -> Laid:
+    """Lay the layers over each other, the lowest first; ImageError for one that is not what its digest says.
+
+    ``diff_ids`` are the digests of the unpacked layers, by the config; ``at_once`` layers are unpacked side by side.
+    """
     if len(layers) > MAX_LAYERS:
         raise ImageError("image", f"{len(layers)} layers; at most {MAX_LAYERS} are read")
     tree = Tree()
     notes: list[str] = []
     sources: list[Source] = []
-    kept: dict[tuple[int, int], bytes] = {}
-    for number, make in enumerate(layers):
-        layer = make()
+    kept: dict[tuple[int, int], list[Piece]] = {}
+    checked = 0
+    for number, layer in enumerate(_in_turn(layers, at_once)):
+        stated = diff_ids[number] if number < len(diff_ids) else ""
+        if layer.digest and stated:
+            if layer.digest != stated:
+                raise ImageError(
+                    layer.source.name, f"its content is {layer.digest}, the config says {stated}: the image is damaged"
+                )
+            checked += 1
         tree.apply(number, layer.members, layer.source.name)
         sources.append(layer.source)
-        kept.update({(number, offset): content for offset, content in layer.kept.items()})
+        kept.update({(number, offset): pieces for offset, pieces in layer.kept.items()})
         notes += layer.notes
-    return LayeredRoot(tree, sources, kept), [*notes, *tree.notes]
+    return Laid(LayeredRoot(tree, sources, kept), [*notes, *tree.notes], checked)
+
+
+def _in_turn(layers: Sequence[Callable[[], Indexed]], at_once: int) -> Iterator[Indexed]:
+    """Yield the layers in their order, a few of them read ahead: unpacking leaves the interpreter to other threads."""
+    if at_once < 2 or len(layers) < 2:
+        yield from (make() for make in layers)
+        return
+    running: deque[Future[Indexed]] = deque()
+    with ThreadPoolExecutor(at_once) as pool:
+        try:
+            for make in layers:
+                running.append(pool.submit(make))
+                if len(running) > at_once:
+                    yield running.popleft().result()
+            while running:
+                yield running.popleft().result()
+        finally:
+            for one in running:
+                one.cancel()

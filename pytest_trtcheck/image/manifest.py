@@ -36,10 +36,21 @@ class Manifest:
     digest: str
     """Of the config: what docker and podman call the image's id. It holds the digests of the unpacked layers."""
     layers: Sequence[Callable[[], Indexed]]
+    layers_at_once: int = 1
     references: tuple[str, ...] = ()
     manifest_digest: str = ""
     """What a registry calls the image's digest; empty where the archive holds no manifest."""
     details: Mapping[str, Any] = field(default_factory=dict)
+
+
+def diff_ids_of(manifest: Manifest) -> list[str]:
+    """Return the digests of the unpacked layers, by the config; ImageError when it tells of other layers."""
+    rootfs = manifest.config.get("rootfs")
+    listed = _list(rootfs.get("diff_ids")) if isinstance(rootfs, Mapping) else []
+    if listed and len(listed) != len(manifest.layers):
+        problem = f"its config tells of {len(listed)} layers, its manifest of {len(manifest.layers)}"
+        raise ImageError(f"image {manifest.digest}", f"{problem}: the image is damaged")
+    return [str(one) for one in listed]
 
 
 @dataclass(frozen=True)
@@ -85,6 +96,7 @@ def _of_docker(store: Store, wanted: str) -> Manifest:
         _mapping(config, f"{store.name}: {shown(path)}"),
         digest_of(store, path),
         [partial(_layer, store, name) for name in layers],
+        store.layers_at_once,
         tuple(str(name) for name in _list(entry.get("RepoTags"))),
     )
 
@@ -111,6 +123,7 @@ def _of_oci(store: Store, wanted: str) -> Manifest:
         _mapping(document(store, _blob(config_digest, where), config_digest), where),
         config_digest,
         [partial(_layer, store, _blob(layer, where)) for layer in layers],
+        store.layers_at_once,
         tuple(dict.fromkeys(reference for one in fitting for reference in one.references)),
         digest,
     )

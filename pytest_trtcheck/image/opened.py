@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from pytest_trtcheck.errors import ImageError
 from pytest_trtcheck.image import tar
 from pytest_trtcheck.image.layers import index, layered_root, unpacked
-from pytest_trtcheck.image.manifest import Manifest, read_manifest
+from pytest_trtcheck.image.limits import Budget
+from pytest_trtcheck.image.manifest import Manifest, diff_ids_of, read_manifest
 from pytest_trtcheck.image.source import FileSource
 from pytest_trtcheck.image.store import FolderStore, TarStore, document
 from pytest_trtcheck.probe.root import ReadError, Root, shown
@@ -44,6 +45,8 @@ class Image:
     manifest_digest: str = ""
     references: tuple[str, ...] = ()
     layers: int = 0
+    checked_layers: int = 0
+    """Layers whose content was held against the config's digests."""
     notes: list[str] = field(default_factory=list)
     """What was passed over, in words."""
     _close: list[Callable[[], None]] = field(default_factory=list)
@@ -168,20 +171,21 @@ def _archive(given: str, source: FileSource, wanted: str) -> Image:
         return image
     if not any(path.split("/")[0] in {"etc", "usr", "bin", "opt"} for path in store.paths):
         raise ImageError(source.name, "no image: neither manifest.json nor index.json nor a root file system is in it")
-    root, notes = layered_root([lambda: index(source)])
-    return Image(given, "root archive", root, layers=1, notes=notes)
+    laid = layered_root([lambda: index(source, Budget())])
+    return Image(given, "root archive", laid.root, layers=1, notes=laid.notes)
 
 
 def _of_manifest(given: str, manifest: Manifest) -> Image:
-    root, notes = layered_root(manifest.layers)
+    laid = layered_root(manifest.layers, diff_ids_of(manifest), at_once=manifest.layers_at_once)
     return Image(
         given,
         manifest.kind,
-        root,
+        laid.root,
         manifest.config,
         manifest.digest,
         manifest.manifest_digest,
         manifest.references,
         len(manifest.layers),
-        notes,
+        laid.checked,
+        laid.notes,
     )

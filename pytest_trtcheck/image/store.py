@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from pytest_trtcheck.errors import ImageError
 from pytest_trtcheck.image import tar
 from pytest_trtcheck.image.layers import Indexed, index
-from pytest_trtcheck.image.limits import MAX_DOCUMENT_BYTES
+from pytest_trtcheck.image.limits import MAX_DOCUMENT_BYTES, Budget
 from pytest_trtcheck.image.source import FileSource, Part
 from pytest_trtcheck.probe.root import ReadError, shown
 
@@ -20,12 +20,15 @@ if TYPE_CHECKING:
     from pytest_trtcheck.probe.root import Root
 
 _MAX_LINKS = 8
+CORES = min(4, os.cpu_count() or 1)
 
 
 class Store(Protocol):
     """Where the parts of images lie."""
 
     name: str
+    layers_at_once: int
+    """How many layers may be read side by side."""
 
     def source(self, path: str) -> Source | None:
         """Return a file by its path; None when there is none."""
@@ -41,6 +44,8 @@ class FolderStore:
         self.name = name
         self._root = root
         self.opened: list[FileSource] = []
+        self.layers_at_once = CORES
+        self._budget = Budget()
 
     def source(self, path: str) -> Source | None:
         """Return a file of the folder."""
@@ -57,7 +62,7 @@ class FolderStore:
     def layer(self, path: str) -> Indexed | None:
         """Return a layer of the folder."""
         source = self.source(path)
-        return index(source) if source is not None else None
+        return index(source, self._budget) if source is not None else None
 
 
 class TarStore:
@@ -67,14 +72,18 @@ class TarStore:
         """Read the headers; ImageError for a damaged archive."""
         self.name = source.name
         self.notes: list[str] = []
+        # What is unpacked has few places to read from at once, and its layers were all passed by then.
+        self.layers_at_once = 1 if is_packed else CORES
+        self._budget = Budget()
         self._source = source
         self._members: dict[str, tar.Member] = {}
         self._passed: dict[str, Indexed] = {}
         for member in tar.members(source, self.notes):
+            self._budget.count(self.name, len(member.name) + len(member.target))
             path = posixpath.normpath(member.name).lstrip("/")
             self._members[path] = member
             if is_packed and member.kind is tar.FILE and _may_be_layer(source, member):
-                self._passed[path] = index(self._part(path, member))
+                self._passed[path] = index(self._part(path, member), self._budget)
 
     @property
     def paths(self) -> frozenset[str]:
@@ -93,7 +102,7 @@ class TarStore:
         if found is not None:
             return found
         source = self.source(path)
-        return index(source) if source is not None else None
+        return index(source, self._budget) if source is not None else None
 
     def _part(self, path: str, member: tar.Member) -> Part:
         return Part(self._source, member.offset, member.size, f"{self.name}: {shown(path)}")

@@ -22,6 +22,9 @@ _MAX_SIZE_BYTES = 1 << 50
 _KINDS = {b"0": FILE, b"\0": FILE, b"7": FILE, b"1": HARD_LINK, b"2": LINK, b"5": FOLDER, b"S": SPARSE}
 _WITHOUT_CONTENT = frozenset(b"123456")
 _MAX_SPARSE_BLOCKS = 1_000
+_PAX_KEYS = frozenset(
+    {b"path", b"linkpath", b"size", b"GNU.sparse.name", b"GNU.sparse.major", b"GNU.sparse.size", b"GNU.sparse.map"}
+)
 
 
 class Member(NamedTuple):
@@ -160,7 +163,9 @@ def _pax(source: Source, data: bytes, at: int) -> dict[str, str]:
         key, equals, value = record.partition(b"=")
         if not equals or not value.endswith(b"\n") or start + length > len(data):
             raise ImageError(source.name, f"damaged pax header at byte {at + start}")
-        records[_text(key)] = _text(value[:-1])
+        # Of all others a stranger's archive could bring any number.
+        if key in _PAX_KEYS:
+            records[_text(key)] = _text(value[:-1])
         start += length
     return records
 
@@ -173,7 +178,7 @@ def _member(block: bytes, flag: bytes, given: dict[str, str], content: int, size
             name = f"{_c_text(block[345:500])}/{name}"
     kind = _KINDS.get(flag, OTHER)
     if kind is FILE:
-        if any(key.startswith("GNU.sparse.") for key in given):
+        if given and any(key.startswith("GNU.sparse.") for key in given):
             kind, name = SPARSE, given.get("GNU.sparse.name", name)
         elif flag == b"\0" and name.endswith("/"):
             kind = FOLDER

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from pytest_trtcheck.errors import ImageError
 from pytest_trtcheck.image import tar
-from pytest_trtcheck.image.limits import MAX_FILES, MAX_NAME_BYTES, MAX_PATH
+from pytest_trtcheck.image.limits import MAX_PATH
 from pytest_trtcheck.probe.root import MAX_LINKS, shown
 
 if TYPE_CHECKING:
@@ -47,8 +46,6 @@ class Tree:
         self.top: dict[str, Node] = {}
         self.notes: list[str] = []
         """What was passed over, in words; the first twenty."""
-        self._count = 0
-        self._name_bytes = 0
         self._last: tuple[str, dict[str, Node]] | None = None
 
     def apply(self, number: int, members: Iterable[tar.Member], name: str) -> None:
@@ -60,7 +57,6 @@ class Tree:
         entries: list[tuple[str, tar.Member]] = []
         whiteouts: list[str] = []
         for member in members:
-            self._account(member, name)
             path = _clean(member.name)
             if path is None:
                 self._note(f"{name}: passed over {shown(member.name[:200])!r}, which no path of an image can be")
@@ -84,14 +80,6 @@ class Tree:
                 return None
             node = node.get(part)
         return node
-
-    def _account(self, member: tar.Member, name: str) -> None:
-        self._count += 1
-        self._name_bytes += len(member.name) + len(member.target)
-        if self._count > MAX_FILES:
-            raise ImageError(name, f"more than {MAX_FILES} files up to this layer; no more are read")
-        if self._name_bytes > MAX_NAME_BYTES:
-            raise ImageError(name, f"more than {MAX_NAME_BYTES} bytes of names up to this layer; no more are read")
 
     def _hide(self, path: str) -> None:
         parent, _, name = path.rpartition("/")

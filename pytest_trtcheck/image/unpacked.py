@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -45,6 +46,8 @@ class Unpacked(Generic[C]):
         """Where reading may begin, by rising place."""
         self._cursors: list[C] = []
         self._length: int | None = None
+        self._hash: hashlib._Hash | None = None
+        self._hashed = 0
 
     def begin(self, point: C) -> C:
         """Return a cursor that begins at a point and leaves the point as it is."""
@@ -81,6 +84,16 @@ class Unpacked(Generic[C]):
         assert self._length is not None
         return self._length
 
+    def hash_it(self) -> None:
+        """Hash the content as it is unpacked for the first time; to be called before anything is read."""
+        self._hash = hashlib.sha256()
+
+    def digest(self) -> str:
+        """Return the digest of all the content, ``sha256:…``; what was not unpacked yet is."""
+        self.length()
+        assert self._hash is not None
+        return f"sha256:{self._hash.hexdigest()}"
+
     def _nearest(self, offset: int) -> C:
         """Return the cursor that reaches an offset soonest, a new one where a point is nearer."""
         here = max((c for c in self._cursors if c.start <= offset), key=lambda c: c.end, default=None)
@@ -98,6 +111,9 @@ class Unpacked(Generic[C]):
         if not piece:
             self._length = cursor.end
             return False
+        if self._hash is not None and cursor.end == self._hashed:
+            self._hash.update(piece)
+            self._hashed += len(piece)
         kept = cursor.data[-HISTORY_BYTES:]
         cursor.start, cursor.data = cursor.end - len(kept), kept + piece
         check_growth(self.name, packed=cursor.packed, unpacked=cursor.end)

@@ -8,6 +8,7 @@ import pytest
 
 from pytest_trtcheck.image.layered_root import LayeredRoot
 from pytest_trtcheck.image.layers import index, layered_root
+from pytest_trtcheck.image.limits import Budget
 from pytest_trtcheck.probe.root import Kind, MissingError, ReadError
 from tests.image.bytes_source import Bytes
 from tests.images import entry, folder, hard_link, link, tar
@@ -19,9 +20,11 @@ def root_of(*layers: bytes) -> LayeredRoot:
 
 def told(*layers: bytes) -> tuple[LayeredRoot, list[str]]:
     makes = [
-        lambda layer=layer, number=number: index(Bytes(layer, f"layer {number}")) for number, layer in enumerate(layers)
+        lambda layer=layer, number=number: index(Bytes(layer, f"layer {number}"), Budget())
+        for number, layer in enumerate(layers)
     ]
-    return layered_root(makes)
+    laid = layered_root(makes)
+    return laid.root, laid.notes
 
 
 def names(root: LayeredRoot, path: str = "/") -> list[str]:

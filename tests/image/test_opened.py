@@ -95,15 +95,22 @@ def test_a_runtime_bundle_has_the_variables_of_its_process(tmp_path: Path) -> No
 
 
 def test_a_running_process_is_read_through_its_root_with_its_variables() -> None:
-    process = subprocess.Popen(["sleep", "60"], env={"NVIDIA_VISIBLE_DEVICES": "all", "PATH": os.defpath})
+    env = {"NVIDIA_VISIBLE_DEVICES": "all", "PATH": os.defpath}
+    process = subprocess.Popen(["cat"], env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
+        # Once it answers, the kernel has its variables in place.
+        assert process.stdin
+        assert process.stdout
+        process.stdin.write(b"x\n")
+        process.stdin.flush()
+        process.stdout.readline()
         with open_image(f"/proc/{process.pid}/root") as image:
             assert image.kind == "running container"
             assert image.env["NVIDIA_VISIBLE_DEVICES"] == "all"
             assert image.root.is_dir("/etc")
     finally:
         process.kill()
-        process.wait()
+        process.communicate()
 
 
 def test_variables_of_the_config_come_before_those_of_etc(tmp_path: Path) -> None:
@@ -211,13 +218,11 @@ def test_ten_thousand_layers_are_read_and_more_are_refused(tmp_path: Path, monke
 
 
 def test_too_many_files_and_names_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pytest_trtcheck.image import tree
-
     path = Built([tar(*(entry(f"etc/{number}") for number in range(50)))]).docker_blobs(tmp_path / "image.tar")
-    monkeypatch.setattr(tree, "MAX_FILES", 49)
+    monkeypatch.setattr(limits, "MAX_FILES", 49)
     assert "more than 49 files up to this layer" in refused(path)
-    monkeypatch.setattr(tree, "MAX_FILES", 1000)
-    monkeypatch.setattr(tree, "MAX_NAME_BYTES", 100)
+    monkeypatch.setattr(limits, "MAX_FILES", 1000)
+    monkeypatch.setattr(limits, "MAX_NAME_BYTES", 100)
     assert "more than 100 bytes of names" in refused(path)
 
 
