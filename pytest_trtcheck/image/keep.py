@@ -128,7 +128,7 @@ def _dynamic(start: bytes) -> Iterator[tuple[int, int]]:
 def _candidates(start: bytes, size: int) -> Iterator[tuple[int, int]]:
     yield from _dynamic(start)
     sections, count = _section_table(start)
-    # The names of sections come right before the table.
+    # The names of sections come right before the table, unless lld linked the file and nobody stripped it.
     yield max(sections - _START_BYTES, 0), sections + count * _SECTION.size
     for kind, flags, offset, length in _segments(start):
         if kind != _PT_LOAD:
@@ -153,12 +153,13 @@ def _tables(start: bytes, candidates: list[Piece]) -> Iterator[tuple[int, int]]:
     if not count or piece is None:
         yield from ((one.start, min(one.end, one.start + _SMALL_BYTES)) for one in candidates)
         return
-    yield max(at - _START_BYTES, 0), at + count * _SECTION.size
+    yield at, at + count * _SECTION.size
+    (names,) = struct.unpack_from("<H", start, 62)
     for number in range(count):
         _, kind, flags, _, offset, size, *_ = _SECTION.unpack_from(
             piece.data, at - piece.start + number * _SECTION.size
         )
-        if kind in _TABLES or (kind == _STRINGS and flags & _IN_MEMORY):
+        if kind in _TABLES or (kind == _STRINGS and (flags & _IN_MEMORY or number == names)):
             yield offset, offset + size + _READ_AHEAD_BYTES
 
 

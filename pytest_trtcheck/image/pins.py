@@ -15,6 +15,7 @@ from pytest_trtcheck.model.components import COMPONENTS
 from pytest_trtcheck.model.facts import Fact, State
 from pytest_trtcheck.probe.dpkg import read_packages
 from pytest_trtcheck.probe.root import ReadError
+from pytest_trtcheck.probe.rpm import read_rpm
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 FORMAT = "1"
 VERSIONS, PYTHON, PACKAGES = "versions", "python", "packages"
 GROUPS = (VERSIONS, PYTHON, PACKAGES)
-"""Components and ground of the stack; Python distributions; Debian packages. Each maps a name to a version."""
+"""Components and ground of the stack; Python distributions; packages of dpkg and rpm. Each maps a name to a version."""
 
 # Of the facts, those that belong to the image and not to the machine or to the way in which the image was read.
 _PLATFORM = (
@@ -51,10 +52,7 @@ def contents_of(stack: Stack, root: Root) -> Contents:
     """Return what an image contains; names without a version are kept, with words in its place."""
     keys = (*_PLATFORM, *(component.key for component in COMPONENTS))
     found = {key: stack.get(key) for key in keys}
-    try:
-        packages = {package.name: package.version for package in read_packages(root)}
-    except ReadError:
-        packages = {}
+    packages = _packages(root)
     return Contents(
         stack.name,
         stack.value("image") or "",
@@ -64,6 +62,18 @@ def contents_of(stack: Stack, root: Root) -> Contents:
             PACKAGES: dict(sorted(packages.items())),
         },
     )
+
+
+def _packages(root: Root) -> dict[str, str]:
+    try:
+        packages = read_packages(root)
+    except ReadError:
+        packages = ()
+    try:
+        rpm = read_rpm(root)
+    except ReadError:
+        rpm = None
+    return {package.name: package.version for package in (*packages, *(rpm.packages if rpm else ()))}
 
 
 def to_text(contents: Contents) -> str:

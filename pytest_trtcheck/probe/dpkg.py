@@ -15,12 +15,6 @@ if TYPE_CHECKING:
 FOLDER = "/var/lib/dpkg"
 STATUS_LIMIT_BYTES = 64 << 20
 LIST_LIMIT_BYTES = 16 << 20
-RPM_DATABASES = (
-    "/usr/lib/sysimage/rpm/rpmdb.sqlite",
-    "/var/lib/rpm/rpmdb.sqlite",
-    "/var/lib/rpm/Packages",
-    "/var/lib/rpm/Packages.db",
-)
 
 _BAD_LINE = re.compile(rb"^(?![ \t\n]|[!-9;-~]+:|\Z).*", re.MULTILINE)
 _FIELDS = (b"Package", b"Version", b"Status", b"Architecture")
@@ -124,14 +118,17 @@ def owner_of(root: Root, packages: Iterable[Package], paths: Iterable[str]) -> P
 
     On merged-usr systems a list may say ``/lib/…`` for a file in ``/usr/lib/…``: both spellings match.
     """
-    wanted = set()
-    for path in paths:
-        bare = path.removeprefix("/usr")
-        wanted |= {path, bare, f"/usr{bare}"}
+    wanted = {spelling for path in paths for spelling in spellings(path)}
     for package in packages:
         if not wanted.isdisjoint(package_files(root, package)):
             return package
     return None
+
+
+def spellings(path: str) -> tuple[str, ...]:
+    """Return how packages of merged-usr systems may name a file: with ``/usr`` and without."""
+    bare = path.removeprefix("/usr")
+    return (path, bare, f"/usr{bare}")
 
 
 def package_files(root: Root, package: Package) -> list[str]:
@@ -143,17 +140,6 @@ def package_files(root: Root, package: Package) -> list[str]:
             continue
         return data.decode("utf-8", "surrogateescape").split("\n")
     return []
-
-
-def rpm_note(root: Root) -> str | None:
-    """Return why an rpm database here was not read, or None when there is none."""
-    for path in RPM_DATABASES:
-        if root.is_file(path):
-            return (
-                f"{path} is there, but only rpm itself can read it and nothing of the examined root is run; "
-                "versions come from wheels, links and file names instead"
-            )
-    return None
 
 
 def _status_d_files(root: Root) -> list[str]:

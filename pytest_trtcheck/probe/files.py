@@ -11,12 +11,13 @@ from pytest_trtcheck.model.facts import Distribution, Fact, State
 from pytest_trtcheck.probe import torch_facts
 from pytest_trtcheck.probe.component_facts import Findings, component_fact
 from pytest_trtcheck.probe.distinfo import InstalledPython, read_distributions
-from pytest_trtcheck.probe.dpkg import FOLDER, Package, read_packages, rpm_note
+from pytest_trtcheck.probe.dpkg import FOLDER, Package, read_packages
 from pytest_trtcheck.probe.ldso import CACHE_PATH, LoaderSearch, loader_search
 from pytest_trtcheck.probe.libraries import FoundLibraries, find_libraries
 from pytest_trtcheck.probe.owners import Owners
 from pytest_trtcheck.probe.places import library_places
 from pytest_trtcheck.probe.root import MissingError, ReadError, Root, shown
+from pytest_trtcheck.probe.rpm import Installed, read_rpm
 from pytest_trtcheck.probe.toolkit import probe_toolkit
 
 if TYPE_CHECKING:
@@ -53,10 +54,11 @@ class _Run:
         root = self.root
         python = self._guarded("distributions", lambda: read_distributions(root, self.sys_path), InstalledPython(()))
         packages: tuple[Package, ...] = self._guarded("dpkg", self._packages, ())
+        rpm = self._guarded("rpm", self._rpm, None)
         loader = self._guarded("loader", self._loader, LoaderSearch(()))
         problems: list[str] = list(python.problems)
         libraries = self._guarded(
-            "libraries", lambda: self._libraries(loader, python, packages, problems), FoundLibraries({})
+            "libraries", lambda: self._libraries(loader, python, packages, rpm, problems), FoundLibraries({})
         )
         found = Findings(python, libraries, packages, (*self.failures, *problems, *libraries.problems))
         for component in (*COMPONENTS, LIBCUDA):
@@ -68,9 +70,6 @@ class _Run:
         return self.facts, python.distributions, self.seconds
 
     def _packages(self) -> tuple[Package, ...]:
-        note = rpm_note(self.root)
-        if note:
-            self.facts["rpm"] = Fact("rpm", State.UNREADABLE, reason=note)
         where = f"{FOLDER}/status"
         try:
             packages = read_packages(self.root)
@@ -87,6 +86,17 @@ class _Run:
         count = str(sum(p.is_installed for p in packages))
         self.facts["dpkg"] = Fact("dpkg", State.FOUND, count, where, "number of installed packages", details=details)
         return packages
+
+    def _rpm(self) -> Installed | None:
+        try:
+            found = read_rpm(self.root)
+        except ReadError as error:
+            self.facts["rpm"] = Fact("rpm", State.UNREADABLE, where=error.path, reason=f"not read: {error}")
+            return None
+        if found is not None:
+            count = str(len(found.packages))
+            self.facts["rpm"] = Fact("rpm", State.FOUND, count, found.path, "number of installed packages")
+        return found
 
     def _loader(self) -> LoaderSearch:
         loader = loader_search(self.root, self.env)
@@ -105,11 +115,12 @@ class _Run:
         loader: LoaderSearch,
         python: InstalledPython,
         packages: Sequence[Package],
+        rpm: Installed | None,
         problems: list[str],
     ) -> FoundLibraries:
         places = library_places(self.root, loader, self.env, python.folders, problems)
         components = (*(component for component in COMPONENTS if component.libraries), LIBCUDA)
-        owners = Owners(self.root, python, packages)
+        owners = Owners(self.root, python, packages, rpm.libraries if rpm else {})
         return find_libraries(self.root, components, places, loader.cached, owners)
 
     def _fact(self, key: str, probe: str, read: Callable[[], Fact]) -> None:

@@ -9,7 +9,7 @@ from pytest_trtcheck.probe import dpkg
 from pytest_trtcheck.probe.root import ReadError, Root
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from pytest_trtcheck.model.components import Component
     from pytest_trtcheck.model.facts import Distribution
@@ -25,17 +25,24 @@ class Owner:
     label: str = ""
     version: str = ""
     how: str = ""
-    """``wheel metadata`` or ``dpkg``."""
+    """``wheel metadata``, ``dpkg`` or ``rpm``."""
     note: str = ""
 
 
 class Owners:
     """Answers who brought a file, from what is installed."""
 
-    def __init__(self, root: Root, python: InstalledPython, packages: Sequence[dpkg.Package]) -> None:
-        """Take the installed distributions and packages."""
+    def __init__(
+        self,
+        root: Root,
+        python: InstalledPython,
+        packages: Sequence[dpkg.Package],
+        rpm_libraries: Mapping[str, dpkg.Package],
+    ) -> None:
+        """Take the installed distributions and packages, and by path what rpm put on disk."""
         self._root = root
         self._python = python
+        self._rpm_libraries = rpm_libraries
         self._packages = [package for package in packages if package.is_installed]
 
     def owner_of(self, component: Component, path: str) -> Owner:
@@ -46,9 +53,12 @@ class Owners:
         names = tuple(component.dpkg)
         candidates = [package for package in self._packages if names and package.name.startswith(names)]
         package = dpkg.owner_of(self._root, candidates, (path,))
-        if package is None:
-            return Owner()
-        return Owner(f"{package.name} {package.version}", package.upstream, "dpkg")
+        if package is not None:
+            return Owner(f"{package.name} {package.version}", package.upstream, "dpkg")
+        by_rpm = next(filter(None, map(self._rpm_libraries.get, dpkg.spellings(path))), None)
+        if names and by_rpm is not None and by_rpm.name.startswith(names):
+            return Owner(f"{by_rpm.name} {by_rpm.version}", by_rpm.upstream, "rpm")
+        return Owner()
 
     def _wheel_owner(self, component: Component, site: str, inside: str) -> Owner:
         candidates = self._candidates(component, site, inside.partition("/")[0])

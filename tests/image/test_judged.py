@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,19 @@ def test_engines_of_several_builds_are_judged_one_by_one(tree: FakeRoot) -> None
     assert verdicts == {
         "TRC-ENG-001-tensorrt_10.14.1.48": Verdict.COMPATIBLE,
         "TRC-ENG-001-tensorrt_7.2.3.4": Verdict.INCOMPATIBLE,
+    }
+
+
+def test_engine_folders_of_several_releases_are_judged_one_by_one(tree: FakeRoot) -> None:
+    tree.dist("tensorrt-llm", "1.2.1")
+    assert finding(judged(tree), "TRC-ENG-003-tensorrt_llm").verdict is Verdict.COMPATIBLE
+    for name, version in (("old", "0.20.0"), ("odd", "no version")):
+        tree.file(f"/models/{name}/rank0.engine", plan_bytes(10, 14, 1, 48))
+        tree.file(f"/models/{name}/config.json", json.dumps({"version": version}))
+    answers = judged(tree)
+    assert {key: finding(answers, key).verdict for key in answers if key.startswith("TRC-ENG-003")} == {
+        "TRC-ENG-003-tensorrt_llm_1.2.1": Verdict.COMPATIBLE,
+        "TRC-ENG-003-tensorrt_llm_0.20.0": Verdict.INCOMPATIBLE,
     }
 
 

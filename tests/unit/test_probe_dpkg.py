@@ -99,11 +99,3 @@ def test_held_packages_are_listed(tree: FakeRoot) -> None:
     tree.dpkg(stanza("a", "1", "hold ok installed") + stanza("b", "1", "install ok unpacked"))
     fact = tree.probe()["dpkg"]
     assert (fact.value, fact.details) == ("1", {"held": ["a"], "unfinished": {"b": "unpacked"}})
-
-
-def test_rpm_database_is_told_as_unreadable(tree: FakeRoot) -> None:
-    assert "rpm" not in tree.probe()
-    tree.file("/var/lib/rpm/rpmdb.sqlite", b"SQLite format 3\0")
-    fact = tree.probe()["rpm"]
-    assert fact.state is State.UNREADABLE
-    assert "/var/lib/rpm/rpmdb.sqlite is there, but only rpm itself can read it" in fact.reason

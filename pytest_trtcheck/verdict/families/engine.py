@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pytest_trtcheck.model.finding import Finding
+    from pytest_trtcheck.model.versions import PackageVersion
     from pytest_trtcheck.verdict.base import Context, Unasked, Words
 
 
@@ -103,18 +104,23 @@ def _serialization(context: Context) -> Iterator[Finding]:
 
 
 def _tensorrt_llm(context: Context) -> Iterator[Finding]:
-    built, runtime = context.package("engine_built_with_tensorrt_llm"), context.package("tensorrt_llm")
-    if built is None or runtime is None:
+    texts, runtime = context.values("engine_built_with_tensorrt_llm"), context.package("tensorrt_llm")
+    builds = [built for text in texts if (built := spans.package(text)) is not None]
+    if runtime is None:
         return
+    for built in builds:
+        yield _built_with_llm(context, built, runtime, "tensorrt_llm" if len(texts) == 1 else f"tensorrt_llm_{built}")
+
+
+def _built_with_llm(context: Context, built: PackageVersion, runtime: PackageVersion, subject: str) -> Finding:
     words: Words = {
         "facts": ("engine_built_with_tensorrt_llm", "tensorrt_llm"),
         "expected": f"TensorRT-LLM {built}, which built the engine", "found": f"TensorRT-LLM {runtime}",
         "remedy": f"Run trtllm-build again with TensorRT-LLM {runtime}.",
     }  # fmt: skip
     if built.public == runtime.public:
-        yield context.compatible("TRC-ENG-003", "tensorrt_llm", words)
-    else:
-        yield context.incompatible("TRC-ENG-003", "tensorrt_llm", words, components=_at_fault(context, "tensorrt_llm"))
+        return context.compatible("TRC-ENG-003", subject, words)
+    return context.incompatible("TRC-ENG-003", subject, words, components=_at_fault(context, "tensorrt_llm"))
 
 
 def _capability(context: Context) -> Iterator[Finding]:
