@@ -71,6 +71,7 @@ def _lines(stack: Stack) -> Iterator[str]:
     for fact in found:
         yield f"{title_of(fact.key):<{width}}  {fact.value or 'present, version unknown'}  {fact.where}".rstrip()
         yield from (f"{'':<{width}}  also {copy.version or copy.soname} {copy.path}" for copy in _others(fact))
+    yield from (f"python {_flat(prefix)}" for prefix in stack.get("python_prefixes").details.get("prefixes", ()))
     yield from (f"engine {_flat(plan)}" for plan in stack.get("engines").details.get("plans", ()))
     yield from (f"engine folder {_flat(one)}" for one in stack.get("engines").details.get("tensorrt_llm", ()))
     unread = [fact for fact in stack.facts.values() if fact.state is State.UNREADABLE]

@@ -98,10 +98,12 @@ def layered_root(layers: Sequence[Callable[[], Indexed]], diff_ids: Sequence[str
                     layer.source.name, f"its content is {layer.digest}, the config says {stated}: the image is damaged"
                 )
             checked += 1
+        else:
+            # The content of the others is known to be whole: what their tar archive lacks says nothing.
+            notes += layer.notes
         tree.apply(number, layer.members, layer.source.name)
         sources.append(layer.source)
         kept.update({(number, offset): pieces for offset, pieces in layer.kept.items()})
-        notes += layer.notes
     return Laid(LayeredRoot(tree, sources, kept), [*notes, *tree.notes], checked)
 
 
