@@ -27,8 +27,8 @@ _MAX_TABLE_BYTES = 8 << 20
 _LEAST_TABLE_BYTES = 64 << 10
 _CODE_PER_TABLE = 32
 """Older linkers put the tables into the segment of the code, first. They take 1/43 of it in libtorch_cpu."""
-_READ_AHEAD_BYTES = 256
-"""Who reads a name reads a little more than it."""
+_READ_AHEAD_BYTES = 4096
+"""Who reads a name, or a chain of hashes, reads more than it."""
 
 _SMALL_ENDS = (
     "/METADATA", "/PKG-INFO", "/WHEEL", "/INSTALLER", "/RECORD", "/direct_url.json", "/version.json", "/version.txt",
@@ -137,7 +137,7 @@ def _candidates(start: bytes, size: int) -> Iterator[tuple[int, int]]:
         if flags & _EXECUTABLE:
             most = min(most, max(length // _CODE_PER_TABLE, _LEAST_TABLE_BYTES)) if offset == 0 else 0
         # A tool that patched the file may have moved its tables into another segment, where they come first.
-        yield offset, min(offset + min(length, most), size)
+        yield offset, min(offset + min(length, most) + _READ_AHEAD_BYTES, size)
 
 
 def _section_table(start: bytes) -> tuple[int, int]:

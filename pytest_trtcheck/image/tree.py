@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 OPAQUE = ".wh..wh..opq"
 WHITEOUT = ".wh."
-_AUFS = ".wh..wh."
 _MAX_NOTES = 20
 
 
@@ -88,7 +87,7 @@ class Tree:
             return
         if name == OPAQUE:
             folder.clear()
-        elif not name.startswith(_AUFS):
+        else:
             folder.pop(name[len(WHITEOUT) :], None)
 
     def _put(self, path: str, member: tar.Member, number: int, layer: str) -> None:

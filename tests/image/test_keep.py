@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from pytest_trtcheck.binaries.objects import read_object
 from pytest_trtcheck.errors import ImageError
 from pytest_trtcheck.image import limits
 from pytest_trtcheck.image.facts import probe_image
@@ -59,6 +60,8 @@ def test_tables_of_real_libraries_are_read_without_going_back() -> None:
         truth = Root(path.parent)
         assert read_elf(root, f"/lib/{number}.so") == read_elf(truth, f"/{path.name}")
         assert newest_version_nodes(root, f"/lib/{number}.so") == newest_version_nodes(truth, f"/{path.name}")
+        ours, theirs = read_object(root, f"/lib/{number}.so"), read_object(truth, f"/{path.name}")
+        assert (ours.symbols, ours.needs, ours.nodes) == (theirs.symbols, theirs.needs, theirs.nodes)
     assert packed.read_bytes == 0
 
 

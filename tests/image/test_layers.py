@@ -9,7 +9,7 @@ import pytest
 from pytest_trtcheck.image.layered_root import LayeredRoot
 from pytest_trtcheck.image.layers import index, layered_root
 from pytest_trtcheck.image.limits import Budget
-from pytest_trtcheck.probe.root import Kind, MissingError, ReadError
+from pytest_trtcheck.probe.root import Kind, MissingError, ReadError, Root
 from tests.image.bytes_source import Bytes
 from tests.images import entry, folder, hard_link, link, tar
 
@@ -73,6 +73,36 @@ def test_a_file_below_a_linked_folder_lands_where_the_link_leads() -> None:
     root = root_of(lower, tar(entry("lib/new", "n"), entry("lib/.wh.old")))
     assert names(root, "/usr/lib") == ["new"]
     assert root.resolve("/lib/new") == "/usr/lib/new"
+
+
+def test_a_file_below_an_absolute_link_lands_below_the_root() -> None:
+    root = root_of(tar(folder("a"), link("a/l", "/b"), entry("a/l/x", "x")))
+    assert root.read_text("/b/x") == "x"
+    assert names(root, "/a") == ["l"]
+
+
+def test_a_folder_that_was_replaced_takes_no_more_files() -> None:
+    root = root_of(tar(folder("b"), entry("a/one", "1"), link("a", "b"), entry("a/two", "2")))
+    assert names(root, "/b") == ["two"]
+    assert root.read_text("/a/two") == "2"
+
+
+def test_a_link_whose_target_no_system_call_takes_is_passed_over() -> None:
+    root, notes = told(tar(link("l", "t" * 5000), entry("ok")))
+    assert names(root) == ["ok"]
+    assert len(notes) == 1
+
+
+def test_no_more_than_twenty_strange_entries_are_told() -> None:
+    assert len(told(tar(*(entry(f"../{number}") for number in range(50))))[1]) == 20
+
+
+def test_a_way_to_files_of_this_machine_that_was_left_open_leads_nowhere() -> None:
+    root = root_of(tar(entry("etc/passwd", "image")))
+    with pytest.raises(NotADirectoryError):
+        Root._node(root, "/etc/passwd")
+    with pytest.raises(NotADirectoryError):
+        Root._open(root, "/etc/passwd")
 
 
 def test_a_hard_link_is_the_file_of_its_own_or_a_lower_layer() -> None:

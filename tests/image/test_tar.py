@@ -83,6 +83,18 @@ def test_a_pax_sparse_file_is_told_apart() -> None:
     ]
 
 
+def test_a_sparse_map_is_bounded() -> None:
+    data = bytearray(broken(156, b"S"))
+    data[482] = 1
+    data[148:156] = b" " * 8
+    data[148:156] = f"{sum(data[:512]):06o}\0 ".encode()
+    more = (bytes(504) + b"\1").ljust(512, b"\0")
+    whole = bytes(data[:512]) + more * 3 + bytes(512) + bytes(data[512:])
+    assert [(m.kind, m.offset) for m in read(whole)] == [(ours.SPARSE, 5 * 512)]
+    with pytest.raises(ImageError, match="a sparse file with more than 1000 blocks of map"):
+        read(bytes(data[:512]) + more * 1001)
+
+
 def test_global_headers_say_nothing_of_files() -> None:
     file = io.BytesIO()
     with tarfile.open(fileobj=file, mode="w", pax_headers={"path": "wrong", "comment": "abc"}) as archive:

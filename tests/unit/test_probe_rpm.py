@@ -112,6 +112,15 @@ def test_rpm_packages_are_pinned(tree: FakeRoot, tmp_path: Path) -> None:
     assert pinned == {"libcudnn9-cuda-12": "9.10.2.21-1", "perl": "4:5.32-1"}
 
 
+def test_a_python_that_cannot_read_it_from_memory_says_so(
+    tree: FakeRoot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree.file(DATABASE, database(tmp_path / "db", [CUDNN]))
+    monkeypatch.setattr(sqlite3, "Connection", object)
+    with pytest.raises(RpmError, match=r"needs Python 3\.11"):
+        read_rpm(tree.root)
+
+
 @pytest.mark.parametrize(("name", "kind"), [("Packages", "Berkeley DB"), ("Packages.db", "NDB")])
 def test_older_databases_are_named_as_not_read(tree: FakeRoot, name: str, kind: str) -> None:
     assert "rpm" not in tree.probe()
@@ -130,6 +139,7 @@ def test_changes_that_were_not_written_back_are_told(tree: FakeRoot, tmp_path: P
         read_rpm(tree.root)
 
 
+VIRTUAL = "CREATE VIRTUAL TABLE Packages USING fts5(hnum, blob)"
 ENDLESS = (
     "CREATE VIEW Packages AS WITH RECURSIVE c(hnum) AS (SELECT 1 UNION ALL SELECT hnum + 1 FROM c) "
     "SELECT hnum, x'00' AS blob FROM c"
@@ -144,6 +154,7 @@ ENDLESS = (
         (lambda path: b"SQLite format 3\0" + bytes(200), "damaged rpm database"),
         (lambda path: database(path, [], schema="CREATE TABLE other (a)"), "expected a table Packages, found none"),
         (lambda path: database(path, [], schema=ENDLESS), "expected a table Packages, found none"),
+        (lambda path: database(path, [], schema=VIRTUAL), "expected a table Packages, found none"),
         (lambda path: database(path, [b"x"]), "damaged rpm database"),
         (lambda path: database(path, [struct.pack(">II", 3, 0)]), "a header that is cut short"),
         (lambda path: database(path, [struct.pack(">II", 0xFFFFFFFF, 0xFFFFFFFF)]), "a header that is cut short"),
@@ -169,6 +180,10 @@ def test_rows_that_share_their_pages_are_bounded(
     with pytest.raises(RpmError, match="2000 headers"):
         read_rpm(tree.root)
     monkeypatch.setattr(rpm, "MAX_PACKAGES", 2000)
+    monkeypatch.setattr(rpm, "DATABASE_LIMIT_BYTES", 2000 * len(PERL) - 1)
+    with pytest.raises(ValueError, match="2000 headers"):
+        list(rpm._blobs((tmp_path / "db").read_bytes()))
+    monkeypatch.setattr(rpm, "DATABASE_LIMIT_BYTES", 1 << 20)
     monkeypatch.setattr(rpm, "_MAX_STEPS", 0)
     with pytest.raises(RpmError, match="interrupted"):
         read_rpm(tree.root)
