@@ -88,7 +88,6 @@ def _of_docker(store: Store, wanted: str) -> Manifest:
     path, layers = entry.get("Config"), entry.get("Layers")
     if not isinstance(path, str) or not isinstance(layers, list) or not all(isinstance(name, str) for name in layers):
         raise ImageError(where, "expected Config and Layers of an image, found something else")
-    _check_count(where, len(layers))
     stated = re.search(r"([0-9a-f]{64})(?:\.json)?$", path)
     config = document(store, path, f"sha256:{stated[1]}" if stated else "")
     return Manifest(
@@ -117,7 +116,6 @@ def _of_oci(store: Store, wanted: str) -> Manifest:
     manifest = _mapping(document(store, _blob(digest, where), digest), where)
     config_digest = str(_mapping(manifest.get("config"), where).get("digest"))
     layers = [str(_mapping(layer, where).get("digest")) for layer in _list(manifest.get("layers"))]
-    _check_count(where, len(layers))
     return Manifest(
         "OCI layout",
         _mapping(document(store, _blob(config_digest, where), config_digest), where),
@@ -178,11 +176,6 @@ def _blob(digest: str, where: str) -> str:
     if match is None:
         raise ImageError(where, f"expected a digest sha256:…, found {shown(digest[:80])!r}")
     return f"blobs/sha256/{match[1]}"
-
-
-def _check_count(where: str, count: int) -> None:
-    if count > MAX_LAYERS:
-        raise ImageError(where, f"{count} layers; at most {MAX_LAYERS} are read")
 
 
 def _mapping(value: object, where: str) -> Mapping[str, Any]:

@@ -110,8 +110,7 @@ def _checksum_fits(block: bytes) -> bool:
 def _number(field: bytes) -> int:
     """Return an octal number, or one in base 256, as GNU writes those that octal digits cannot hold."""
     if field[0] & 0x80:
-        if field[0] & 0x40:
-            raise ValueError("negative")
+        # A negative one comes out as larger than anything.
         return int.from_bytes(field, "big") & ((1 << (len(field) * 8 - 1)) - 1)
     text = field.partition(b"\0")[0].strip()
     return int(text, 8) if text else 0

@@ -42,7 +42,7 @@ def ends_with_section_names(path: Path) -> bool:
 
 REAL = [
     path
-    for path in sorted({path.resolve() for path in Path(sysconfig.get_paths()["platlib"]).rglob("*.so")})[:30]
+    for path in sorted({path.resolve() for path in Path(sysconfig.get_paths()["platlib"]).rglob("*.so")})[:16]
     if ends_with_section_names(path)
 ]
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from pytest_trtcheck.errors import ImageError
-from pytest_trtcheck.image import limits
+from pytest_trtcheck.image import limits, store
 from pytest_trtcheck.image.facts import environment, probe_image
 from pytest_trtcheck.image.opened import open_image
 from pytest_trtcheck.image.target import Target
@@ -69,6 +69,45 @@ def test_one_of_several_platforms_is_named_and_attestations_are_no_images(tmp_pa
     assert "linux/amd64" in refused(tmp_path / "image")
     with open_image(f"{tmp_path}/image@linux/arm64") as image:
         assert image.root.read_text("/etc/name") == "second"
+
+
+def nested(path: Path, depth: int) -> Path:
+    """Write a layout whose index lies in an index, ``depth`` times."""
+    Built([LAYER]).oci_folder(path)
+    index = (path / "index.json").read_bytes()
+    for _ in range(depth):
+        (path / "blobs/sha256" / digest(index)).write_bytes(index)
+        entry = {"mediaType": "application/vnd.oci.image.index.v1+json", "digest": f"sha256:{digest(index)}"}
+        index = json.dumps({"manifests": [entry]}).encode()
+    (path / "index.json").write_bytes(index)
+    return path
+
+
+def test_indexes_within_indexes_are_followed_so_far(tmp_path: Path) -> None:
+    with open_image(str(nested(tmp_path / "some", 8))) as image:
+        assert image.root.read_text("/etc/name") == "first"
+    assert "indexes within indexes, more than 8 deep" in refused(nested(tmp_path / "many", 9))
+
+
+@pytest.mark.parametrize(
+    "mark",
+    [
+        {"platform": {"os": "unknown", "architecture": "unknown"}},
+        {"platform": {"os": "linux"}, "annotations": {"vnd.docker.reference.type": "attestation-manifest"}},
+    ],
+)
+def test_an_image_with_an_attestation_is_one_image(tmp_path: Path, mark: dict[str, Any]) -> None:
+    path = Built([LAYER]).oci_folder(tmp_path / "image")
+    index = json.loads((path / "index.json").read_text())
+    index["manifests"].append({"digest": f"sha256:{'0' * 64}", **mark})
+    (path / "index.json").write_text(json.dumps(index))
+    with open_image(str(path)) as image:
+        assert image.root.read_text("/etc/name") == "first"
+
+
+def test_a_huge_document_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "MAX_DOCUMENT_BYTES", 100)
+    assert "larger than the 100 bytes" in refused(Built([LAYER]).docker_blobs(tmp_path / "image.tar"))
 
 
 def test_a_path_may_hold_an_at_sign(tmp_path: Path) -> None:
@@ -201,7 +240,7 @@ def test_a_truncated_archive_is_refused_unless_nothing_of_it_is_missing(tmp_path
             assert image.root.size("/etc/b") == 20_000
 
 
-def test_ten_thousand_layers_are_read_and_more_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ten_thousand_layers_are_read_and_more_are_refused(tmp_path: Path) -> None:
     config = b"{}"
     names = [f"{number}.tar" for number in range(10_000)]
     entries = [entry(name, tar(entry(f"etc/{name}", name))[:1536]) for name in names]
@@ -211,7 +250,6 @@ def test_ten_thousand_layers_are_read_and_more_are_refused(tmp_path: Path, monke
         assert len(image.root.listdir("/etc")) == 10_000
         assert image.root.read_text("/etc/9999.tar") == "9999.tar"
         assert len(image.notes) < 50
-    monkeypatch.setattr(limits, "MAX_LAYERS", 0)
     fields["Layers"] = [*names, "1.tar"]
     path = file(tmp_path, tar(entry("config.json", config), entry("manifest.json", json.dumps([fields]))))
     assert "10001 layers; at most 10000 are read" in refused(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import importlib
 import random
 import zlib
@@ -140,6 +141,22 @@ def test_a_zstd_frame_that_asks_for_a_huge_window_is_refused() -> None:
     frame = b"\x28\xb5\x2f\xfd" + bytes([0, 31 << 3]) + b"\x01\x00\x00"
     with pytest.raises(ImageError, match=r"^layer: its zstd frame at byte 0 wants 2199023255552 bytes of memory"):
         ZstdSource(Bytes(frame, "layer")).length()
+
+
+@pytest.mark.parametrize(("kind", "size"), [(3, 10), (2, 128 * 1024 + 1)], ids=["reserved", "too-large"])
+def test_a_zstd_block_that_no_frame_may_hold_is_refused_unread(kind: int, size: int) -> None:
+    frame = b"\x28\xb5\x2f\xfd" + bytes([0, 0]) + (size << 3 | kind << 1 | 1).to_bytes(3, "little")
+    with pytest.raises(ImageError, match=r"^layer: damaged zstd block at byte 6$"):
+        ZstdSource(Bytes(frame, "layer")).length()
+
+
+@pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
+def test_the_digest_is_that_of_the_content_whatever_was_read_again(make: Callable[[bytes], Unpacked]) -> None:  # type: ignore[type-arg]
+    source = make(CONTENT)
+    source.hash_it()
+    for offset in (2_000_000, 0, 2_500_000, 100):
+        source.read_at(offset, 1000)
+    assert source.digest() == f"sha256:{hashlib.sha256(CONTENT).hexdigest()}"
 
 
 def test_without_a_library_for_zstd_the_way_out_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
