@@ -84,6 +84,7 @@ class Built:
     packed: str = "plain"
     """How layers are stored."""
     labels: Mapping[str, str] = field(default_factory=dict)
+    entrypoint: Sequence[str] = ("/entry.sh",)
 
     @property
     def config(self) -> bytes:
@@ -92,7 +93,7 @@ class Built:
                 "architecture": "amd64",
                 "os": "linux",
                 "created": "2026-11-20T00:00:00Z",
-                "config": {"Env": list(self.env), "Entrypoint": ["/entry.sh"], "Labels": dict(self.labels)},
+                "config": {"Env": list(self.env), "Entrypoint": list(self.entrypoint), "Labels": dict(self.labels)},
                 "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest(layer)}" for layer in self.layers]},
             }
         ).encode()

@@ -6,9 +6,12 @@ import itertools
 
 import pytest
 
+from pytest_trtcheck.errors import ImageError
 from pytest_trtcheck.image.layered_root import LayeredRoot
 from pytest_trtcheck.image.layers import index, layered_root
 from pytest_trtcheck.image.limits import Budget
+from pytest_trtcheck.image.source import Part
+from pytest_trtcheck.probe import root
 from pytest_trtcheck.probe.root import Kind, MissingError, ReadError, Root
 from tests.image.bytes_source import Bytes
 from tests.images import entry, folder, hard_link, link, tar
@@ -103,6 +106,20 @@ def test_a_way_to_files_of_this_machine_that_was_left_open_leads_nowhere() -> No
         Root._node(root, "/etc/passwd")
     with pytest.raises(NotADirectoryError):
         Root._open(root, "/etc/passwd")
+
+
+def test_a_walk_through_more_files_than_any_image_has_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(root, "MAX_WALKED", 4)
+    assert len(list(root_of(BASE).walk())) == 2
+    with pytest.raises(ReadError, match="more than 4 files below it"):
+        list(root_of(tar(*(entry(f"etc/{number}") for number in range(4)))).walk())
+
+
+def test_a_part_that_reaches_beyond_its_archive_is_damaged() -> None:
+    part = Part(Bytes(b"0123456789", "archive"), 5, 10, "file")
+    assert part.read_at(0, 5) == b"56789"
+    with pytest.raises(ImageError, match="file: cut short: archive ends before it"):
+        part.read_at(0, 6)
 
 
 def test_a_hard_link_is_the_file_of_its_own_or_a_lower_layer() -> None:

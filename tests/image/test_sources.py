@@ -83,6 +83,14 @@ def test_the_image_is_known_by_the_digest_of_its_config(tree: FakeRoot, tmp_path
     assert "hunter2" not in str(image)
 
 
+def test_a_password_in_the_entrypoint_is_masked(tmp_path: Path) -> None:
+    layer = tar_of(serving_tree(tmp_path / "root"))
+    built = Built([layer], entrypoint=["/serve", "--store=s3://user:hunter2@host/models"])
+    told = str(stack_of(built.docker_legacy(tmp_path / "image.tar")).get("image").details["entrypoint"])
+    assert "hunter2" not in told
+    assert "@host/models" in told
+
+
 def test_a_library_of_the_host_is_never_reported(tree: FakeRoot, tmp_path: Path) -> None:
     decoy = tmp_path / "host"
     FakeRoot(decoy).library("/libnvrtc.so.12.9.86")

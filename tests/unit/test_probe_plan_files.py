@@ -32,6 +32,14 @@ def test_metadata_before_the_plan_is_passed_over(tree: FakeRoot) -> None:
     assert (plan.tensorrt, plan.prefix_bytes) == ("8.6.1.6", 4 + len(text))
 
 
+def test_a_prefix_that_would_reach_beyond_the_file_is_none(tmp_path: Path) -> None:
+    tree = FakeRoot(tmp_path)
+    tree.file("/m.engine", (5000).to_bytes(4, "little") + b"{" + bytes(200))
+    plan = read_plan(tree.root, "/m.engine")
+    assert plan.prefix_bytes == 0
+    assert plan.note.startswith("no TensorRT plan")
+
+
 @pytest.mark.parametrize(
     ("data", "words"),
     [

@@ -106,6 +106,17 @@ def test_a_package_of_another_name_tells_no_version_of_the_library_in_it(tree: F
     assert tree.probe()["cudnn"].value == "9.10.2"
 
 
+def test_a_file_of_no_folder_is_passed_over(tree: FakeRoot, tmp_path: Path) -> None:
+    folders = b"/usr/lib64/\0/usr/share/doc/\0"
+    broken = CUDNN.replace(struct.pack(">2I", 0, 1), struct.pack(">2I", 9, 1))
+    assert folders in CUDNN
+    assert broken != CUDNN
+    tree.file(DATABASE, database(tmp_path / "db", [broken]))
+    found = read_rpm(tree.root)
+    assert found is not None
+    assert not [path for path in found.libraries if "cudnn" in path]
+
+
 def test_rpm_packages_are_pinned(tree: FakeRoot, tmp_path: Path) -> None:
     tree.file(DATABASE, database(tmp_path / "db", [CUDNN, PERL]))
     pinned = contents_of(Stack("image", "x", {}), tree.root).groups["packages"]
