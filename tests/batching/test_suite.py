@@ -152,7 +152,7 @@ def test_the_whole_suite_passes_at_level_quick_with_sockets_denied_and_tells_its
     pytester: pytest.Pytester,
 ) -> None:
     pytester.makeconftest(DENIED)
-    _, report = run(pytester, "-n0", "-k", "batching", "--trtcheck-seed", "11")
+    _, report = run(pytester, "-n0", "-k", "batching", "--trtcheck-seed", "11", "--trtcheck-deadline", "300")
     found = batching(report)
     assert {entry["outcome"] for entry in found.values()} == {"passed"}
     assert {name[:11] for name in found} == {f"TRC-BAT-{number:03}" for number in range(1, 11)}
@@ -180,7 +180,7 @@ def test_checks_of_one_setup_share_a_session_and_a_worker(pytester: pytest.Pytes
         "    return opened(self, setup, model, where)\n"
         "backend.TorchEngine.open = noted\n"
     )
-    _, report = run(pytester, "-n2", "-k", "batch2 or batch4 or refusals or length_limit")
+    _, report = run(pytester, "-n2", "-k", "batch2-fp32 or batch4-fp32 or refusals", "--trtcheck-deadline", "300")
     found = batching(report)
     assert {entry["outcome"] for entry in found.values() if entry["reason"] != "filtered"} == {"passed"}
     lines = (pytester.path / "opened").read_text().split()
