@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -10,7 +11,7 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from pytest_trtcheck._suites.batching.broken.base import Variant, variant
 from pytest_trtcheck._suites.probe_llm.engine.job import Job
-from pytest_trtcheck._suites.probe_llm.engine.kv import Key, Pool, Store
+from pytest_trtcheck._suites.probe_llm.engine.kv import Key, Store
 from pytest_trtcheck._suites.probe_llm.engine.model import Group, Llama, Part
 from pytest_trtcheck._suites.probe_llm.engine.scheduler import Scheduler
 from pytest_trtcheck._suites.probe_llm.engine.session import Session
@@ -26,10 +27,8 @@ class _YoungestFirst(Scheduler):
 
 class _ShortestFirst(Scheduler):
     def admit(self) -> None:
-        for job in sorted(self.waiting, key=lambda job: len(job.sequences[0].tokens)):
-            self.waiting.remove(job)
-            self.waiting.appendleft(job)
-            super().admit()
+        self.waiting = deque(sorted(self.waiting, key=lambda job: len(job.sequences[0].tokens)))
+        super().admit()
 
 
 class _Cautious(Scheduler):
@@ -102,17 +101,6 @@ class _WiderStore(Store):
         return tuple(found.transpose(1, 2).contiguous().transpose(1, 2) for found in super().read(layer, places))
 
 
-class _ForgetfulPool(Pool):
-    """Reuses blocks of running requests only."""
-
-    def release(self, block: int) -> None:
-        super().release(block)
-        if block in self._left:
-            del self._left[block]
-            del self._by_key[self._keys.pop(block)]
-            self._free.append(block)
-
-
 class _PromptsOnly(Scheduler):
     """Publishes blocks of prompts, not of answers."""
 
@@ -183,7 +171,6 @@ SOUND: tuple[type[Variant], ...] = (
     variant("sound_angles", "Angles of the rotation in fp32.", llama=_AnglesInSingle),
     variant("sound_fused", "torch's fused attention.", llama=_Fused),
     variant("sound_memory_order", "Keys in another order of memory.", store_class=_WiderStore),
-    variant("sound_forgetful", "Blocks are reused only while somebody uses them.", pool_class=_ForgetfulPool),
     variant("sound_prompts_only", "Blocks of answers are not reused.", scheduler_class=_PromptsOnly),
     variant("sound_pieces_of_three", "Streams three tokens at a time.", job_class=_PiecesOfThree),
     variant("sound_refuses", "Refuses what the limit would cut short.", _RefusesWhatMayBeCut),
