@@ -98,7 +98,7 @@ def batching(report: dict[str, Any]) -> dict[str, dict[str, Any]]:
 def test_each_misbehaving_backend_costs_its_own_checks_and_the_rest_is_unaffected(pytester: pytest.Pytester) -> None:
     pytester.makeconftest(BACKENDS)
     pytester.makepyfile(raising=RAISING)
-    chosen = f"{SCENARIO} or (bad_open and batch4-fp32) or (batching and test_hook)"
+    chosen = f"({SCENARIO} and not transformers) or (bad_open and batch4-fp32) or (batching and test_hook)"
     result, report = run(pytester, "-p", "raising", "-k", chosen, "--trtcheck-deadline", "15")
     found = {name: (entry["outcome"], entry["message"]) for name, entry in batching(report).items()}
     first = {
@@ -152,8 +152,9 @@ def test_the_whole_suite_passes_at_level_quick_with_sockets_denied_and_tells_its
     pytester: pytest.Pytester,
 ) -> None:
     pytester.makeconftest(DENIED)
-    _, report = run(pytester, "-n0", "-k", "batching", "--trtcheck-seed", "11", "--trtcheck-deadline", "300")
-    found = batching(report)
+    args = ["--trtcheck-seed", "11", "--trtcheck-deadline", "300"]
+    _, report = run(pytester, "-n0", "-k", "batching and [torch-", *args)
+    found = {name: entry for name, entry in batching(report).items() if entry["provider"] == "torch"}
     assert {entry["outcome"] for entry in found.values()} == {"passed"}
     assert {name[:11] for name in found} == {f"TRC-BAT-{number:03}" for number in range(1, 11)}
     assert report["seed"] == 11
@@ -180,7 +181,8 @@ def test_checks_of_one_setup_share_a_session_and_a_worker(pytester: pytest.Pytes
         "    return opened(self, setup, model, where)\n"
         "backend.TorchEngine.open = noted\n"
     )
-    _, report = run(pytester, "-n2", "-k", "batch2-fp32 or batch4-fp32 or refusals", "--trtcheck-deadline", "300")
+    chosen = "batching and [torch- and (batch2-fp32 or batch4-fp32 or refusals)"
+    _, report = run(pytester, "-n2", "-k", chosen, "--trtcheck-deadline", "300")
     found = batching(report)
     assert {entry["outcome"] for entry in found.values() if entry["reason"] != "filtered"} == {"passed"}
     lines = (pytester.path / "opened").read_text().split()
