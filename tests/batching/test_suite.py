@@ -21,7 +21,7 @@ from pytest_trtcheck._suites.probe_llm.providers.torch_engine import ABILITIES
 
 class Sound:
     component = "torch"
-    open_seconds = 28
+    open_seconds = 300
     # More time than the one that hangs has: an import of torch may take long on a busy machine.
 
     def why_not(self, case, where):
