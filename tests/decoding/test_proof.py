@@ -63,7 +63,7 @@ CAUGHT_IN = {
     "stop_word_one_token_short": "stop_words",
     "bad_words_ignored": "bad_words",
     "penalty_ignored": "repetition_penalty",
-    "guide_one_token_late": "regex",
+    "guide_one_token_late": "repetition_penalty_regex",
     "log_probs_one_token_late": "together",
     "beams_never_meet": "beams",
     "length_penalty_turned_round": "beams_that_end",
