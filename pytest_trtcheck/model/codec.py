@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from enum import Enum
 from functools import cache
 from types import NoneType, UnionType
-from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+from typing import Any, NoReturn, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from pytest_trtcheck.errors import ReportError
 
@@ -90,7 +90,7 @@ def encode(value: Any, *, text: Callable[[str], str] = valid_unicode) -> Any:
 def decode(cls: type[T], value: Any, pointer: str = "") -> T:
     """Return the object that a JSON value describes; raise ReportError naming the path that does not fit."""
     try:
-        return cast("T", _decode(cls, value))
+        return cast("T", _decoder(cls)(value))
     except _MisfitError as refusal:
         raise refusal.prefixed(pointer) from None
 
@@ -125,47 +125,71 @@ def _encode_part(value: Any, key: object, text: Callable[[str], str]) -> Any:
         raise refusal.below(key) from None
 
 
-def _decode(hint: Any, value: Any) -> Any:
+@cache
+def _decoder(hint: Any) -> Callable[[Any], Any]:
+    """Return the function that reads a value of a type hint; made once for each hint, because reports are many."""
     origin = get_origin(hint)
     if hint is Any:
-        return _any(value, MAX_DEPTH)
+        return lambda value: _any(value, MAX_DEPTH)
     if origin in (Union, UnionType):
         # The model knows one kind of union: a type or None.
-        (inner,) = (arg for arg in get_args(hint) if arg is not NoneType)
-        return None if value is None else _decode(inner, value)
+        (inner,) = (_decoder(arg) for arg in get_args(hint) if arg is not NoneType)
+        return lambda value: None if value is None else inner(value)
     if origin is tuple:
-        item_hint = get_args(hint)[0]
-        return tuple(_decode_part(item_hint, item, index) for index, item in enumerate(_list(value)))
+        item_decoder = _decoder(get_args(hint)[0])
+        return lambda value: tuple(
+            [_decode_part(item_decoder, item, index) for index, item in enumerate(_list(value))]
+        )
     if origin is Mapping:
-        item_hint = get_args(hint)[1]
-        return {key: _decode_part(item_hint, item, key) for key, item in _object(value).items()}
+        value_decoder = _decoder(get_args(hint)[1])
+        return lambda value: {key: _decode_part(value_decoder, item, key) for key, item in _object(value).items()}
     if dataclasses.is_dataclass(hint):
-        return _dataclass(cast("type", hint), value)
-    return _enum(hint, value) if issubclass(hint, Enum) else _scalar(hint, value)
+        return _dataclass_decoder(cast("type", hint))
+    if issubclass(hint, Enum):
+        members = {member.value: member for member in hint}
+        return lambda value: members[value] if type(value) is str and value in members else _no_member(hint, value)
+    return _text if hint is str else lambda value: _scalar(hint, value)
 
 
-def _decode_part(hint: Any, value: Any, key: object) -> Any:
+def _decode_part(decoder: Callable[[Any], Any], value: Any, key: object) -> Any:
     try:
-        return _decode(hint, value)
+        return decoder(value)
     except _MisfitError as refusal:
         raise refusal.below(key) from None
 
 
-def _dataclass(cls: type, value: Any) -> Any:
-    document = _object(value)
-    hints = _hints(cls)
-    for key in document:
-        if key not in hints:
-            raise _MisfitError(f"expected one of the keys {', '.join(_field_names(cls))}, found another").below(key)
-    for field in dataclasses.fields(cls):
-        if is_required(field) and field.name not in document:
-            raise _MisfitError("expected a value, found no such key").below(field.name)
-    arguments = {key: _decode_part(hints[key], item, key) for key, item in document.items()}
-    try:
-        return cls(**arguments)
-    except ValueError as error:
-        # An invariant of the model, in the words of its __post_init__.
-        raise _MisfitError(f"expected values that agree, found {show(str(error))}") from error
+def _dataclass_decoder(cls: type) -> Callable[[Any], Any]:
+    decoders = {name: _decoder(hint) for name, hint in _hints(cls).items()}
+    required = {field.name for field in dataclasses.fields(cls) if is_required(field)}
+
+    def read(value: Any) -> Any:
+        if not isinstance(value, Mapping):
+            raise _MisfitError.of("an object", value)
+        if not (value.keys() <= decoders.keys() and value.keys() >= required):
+            raise _wrong_keys(cls, value)
+        arguments = {}
+        for key, item in value.items():
+            try:
+                arguments[key] = decoders[key](item)
+            except _MisfitError as refusal:
+                raise refusal.below(key) from None
+        try:
+            return cls(**arguments)
+        except ValueError as error:
+            # An invariant of the model, in the words of its __post_init__.
+            raise _MisfitError(f"expected values that agree, found {show(str(error))}") from error
+
+    return read
+
+
+def _wrong_keys(cls: type, document: Mapping[str, Any]) -> _MisfitError:
+    """Return the refusal of an object that has a key too many or too few."""
+    names = _field_names(cls)
+    for key in _object(document):
+        if key not in names:
+            return _MisfitError(f"expected one of the keys {', '.join(names)}, found another").below(key)
+    missing = next(field.name for field in dataclasses.fields(cls) if is_required(field) and field.name not in document)
+    return _MisfitError("expected a value, found no such key").below(missing)
 
 
 def is_required(field: dataclasses.Field[Any]) -> bool:
@@ -173,11 +197,15 @@ def is_required(field: dataclasses.Field[Any]) -> bool:
     return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
 
 
-def _enum(cls: type[Enum], value: Any) -> Enum:
-    for member in cls:
-        if isinstance(value, str) and member.value == value:
-            return member
+def _no_member(cls: type[Enum], value: Any) -> NoReturn:
     raise _MisfitError.of(f"one of {', '.join(str(member.value) for member in cls)}", value)
+
+
+def _text(value: Any) -> str:
+    if type(value) is str and len(value) <= MAX_TEXT_CHARACTERS:
+        return value
+    text: str = _scalar(str, value)
+    return text
 
 
 def _scalar(hint: type, value: Any) -> Any:
