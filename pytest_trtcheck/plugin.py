@@ -35,6 +35,8 @@ _OPTIONS: tuple[tuple[str, str, str], ...] = (
         "FILE",
         "Dockerfile or requirements file that chose this stack, for formats that show problems in a file",
     ),
+    ("waivers", "FILE", "Failures that somebody answers for, YAML or JSON: check, scope, reason, owner, link, expiry"),
+    ("baseline", "FILE", "report.json of an earlier run: tell what changed since, and reject the run for a regression"),
     ("stack", "FILE", "Judge the stack that this file describes instead of this machine: YAML, JSON or pasted text"),
     (
         "image",
@@ -64,6 +66,8 @@ _INI_DEFAULTS = {
     "report": "",
     "format": "default",
     "source": "",
+    "waivers": "",
+    "baseline": "",
     "stack": "",
     "image": "",
     "target-gpu": "",

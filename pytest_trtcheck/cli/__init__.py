@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 USAGE_STATUS = 4
 
-COMMANDS = ("verdict", "inspect", "plan", "matrix", "explain", "render", "prove")
+COMMANDS = ("verdict", "inspect", "plan", "matrix", "explain", "render", "merge", "diff", "prove")
 """Modules of this package, one per command, in the order of the help."""
 
 

@@ -90,7 +90,7 @@ def encode(value: Any, *, text: Callable[[str], str] = valid_unicode) -> Any:
 def decode(cls: type[T], value: Any, pointer: str = "") -> T:
     """Return the object that a JSON value describes; raise ReportError naming the path that does not fit."""
     try:
-        return cast("T", _decoder(cls)(value))
+        return cast("T", _decoder(cast("Any", cls))(value))
     except _MisfitError as refusal:
         raise refusal.prefixed(pointer) from None
 
@@ -137,9 +137,7 @@ def _decoder(hint: Any) -> Callable[[Any], Any]:
         return lambda value: None if value is None else inner(value)
     if origin is tuple:
         item_decoder = _decoder(get_args(hint)[0])
-        return lambda value: tuple(
-            [_decode_part(item_decoder, item, index) for index, item in enumerate(_list(value))]
-        )
+        return lambda value: tuple([_decode_part(item_decoder, item, index) for index, item in enumerate(_list(value))])
     if origin is Mapping:
         value_decoder = _decoder(get_args(hint)[1])
         return lambda value: {key: _decode_part(value_decoder, item, key) for key, item in _object(value).items()}
@@ -167,12 +165,12 @@ def _dataclass_decoder(cls: type) -> Callable[[Any], Any]:
             raise _MisfitError.of("an object", value)
         if not (value.keys() <= decoders.keys() and value.keys() >= required):
             raise _wrong_keys(cls, value)
-        arguments = {}
-        for key, item in value.items():
-            try:
+        arguments, key = {}, ""
+        try:
+            for key, item in value.items():
                 arguments[key] = decoders[key](item)
-            except _MisfitError as refusal:
-                raise refusal.below(key) from None
+        except _MisfitError as refusal:
+            raise refusal.below(key) from None
         try:
             return cls(**arguments)
         except ValueError as error:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import Enum
 
+from pytest_trtcheck.model.difference import Difference
 from pytest_trtcheck.model.facts import Stack
 from pytest_trtcheck.model.finding import Finding
 
-SCHEMA_VERSION = 2
-"""Of ``report.json``; older versions are read. 2 added measurements, checks, locations and redacted."""
+SCHEMA_VERSION = 3
+"""Of ``report.json``; older versions are read. 2 added measurements, checks, locations and redacted; 3 added waivers,
+difference and merged."""
 
 
 class Outcome(str, Enum):
@@ -104,6 +107,37 @@ class Measurement:
 
 
 @dataclass(frozen=True)
+class Waiver:
+    """A failure that somebody answers for, for a time: it is still run and shown, and does not reject."""
+
+    check: str
+    """Name or id of a check, or a glob of them: ``TRC-ATT-002-*``."""
+    reason: str
+    owner: str
+    """Who answers for it."""
+    expires: str
+    """The last day on which it holds, ISO."""
+    link: str = ""
+    gpu: str = ""
+    """Glob of the GPU's name; empty for any, and for none."""
+    provider: str = ""
+    """Glob of the implementation under test; empty for any, and for checks that test none."""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    """Range of each component's version, ``>=2.9,<2.10``, by its key."""
+
+    @property
+    def scope(self) -> str:
+        """Where it holds, in words; empty for everywhere."""
+        parts = [self.gpu and f"GPU {self.gpu}", self.provider and f"provider {self.provider}"]
+        parts += [f"{key} {wanted}" for key, wanted in self.versions.items()]
+        return ", ".join(filter(None, parts))
+
+    def describe(self) -> str:
+        """Return why, by whom and until when, on one line."""
+        return f"{self.reason} ({self.owner}, until {self.expires}{f', {self.link}' if self.link else ''})"
+
+
+@dataclass(frozen=True)
 class Result:
     """One planned check and how it ended."""
 
@@ -136,11 +170,25 @@ class Result:
     """How near the answer came to the reference, where there is one."""
     measurements: tuple[Measurement, ...] = ()
     """Figures that the check measured, in its order."""
+    waiver: Waiver | None = None
+    """What keeps this failure from rejecting the run."""
+
+    @property
+    def state(self) -> str:
+        """The outcome as people are told it: ``waived`` for a failure that somebody answers for."""
+        return "waived" if self.waiver is not None else self.outcome.value
+
+    @property
+    def is_broken(self) -> bool:
+        """True when it failed or broke off, and nobody answers for that."""
+        return self.outcome in (Outcome.FAILED, Outcome.ERROR) and self.waiver is None
 
     def __post_init__(self) -> None:
         """Give a reason to a check that did not run, and to no other."""
         if (self.outcome is Outcome.NOT_RUN) != (self.reason is not None):
             raise ValueError(f"{self.name}: outcome {self.outcome.value} with reason {self.reason}")
+        if self.waiver is not None and self.outcome not in (Outcome.FAILED, Outcome.ERROR):
+            raise ValueError(f"{self.name}: outcome {self.outcome.value} with a waiver")
 
 
 @dataclass(frozen=True)
@@ -269,6 +317,12 @@ class RunReport:
     """The checks of the catalogue that this run asked, by id."""
     locations: tuple[Location, ...] = ()
     """Lines of the file of ``--trtcheck-source``, the file as a whole first; empty without one."""
+    waivers: tuple[Waiver, ...] = ()
+    """All that were given, in the order of their file, whether they applied or not."""
+    difference: Difference | None = None
+    """What changed since the run of ``--trtcheck-baseline``; None without one."""
+    merged: tuple[str, ...] = ()
+    """Names of the reports that this one was merged from, in order; empty for a report of one run."""
     redacted: bool = False
     """True when host, user, GPU and secrets are masked."""
     schema_version: int = SCHEMA_VERSION

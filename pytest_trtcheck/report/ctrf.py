@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_trtcheck.model.components import title_of
 from pytest_trtcheck.model.report import Outcome
 from pytest_trtcheck.report.junit import MAX_BODY_BYTES, MAX_BODY_LINES, skip_message
+from pytest_trtcheck.report.sections import describe_waived
 from pytest_trtcheck.report.text import one_line, truncate
 
 if TYPE_CHECKING:
@@ -60,6 +61,8 @@ def _test(result: Result) -> dict[str, Any]:
     start = _milliseconds(result.started)
     duration = round(max(result.seconds, 0) * 1000)
     message = skip_message(result) if result.reason else one_line(result.message)
+    if result.waiver is not None:
+        message = one_line(describe_waived(result))
     extra: dict[str, Any] = {"check": one_line(result.check_id)}
     if result.provider:
         extra |= {"provider": one_line(result.provider), "features": [one_line(name) for name in result.features]}
@@ -73,13 +76,13 @@ def _test(result: Result) -> dict[str, Any]:
         ]
     return {
         "name": one_line(result.name) or "unnamed",
-        "status": _STATUS[result.outcome],
+        "status": "other" if result.waiver is not None else _STATUS[result.outcome],
         "duration": duration,
         **({"start": start, "stop": start + duration} if start else {}),
         "suite": [one_line(result.suite) or "unnamed"],
         **({"message": message} if message else {}),
         **({"trace": truncate(result.text, MAX_BODY_BYTES, MAX_BODY_LINES)} if result.text else {}),
-        "rawStatus": result.outcome.value,
+        "rawStatus": result.state,
         **({"threadId": one_line(result.worker)} if result.worker else {}),
         "extra": extra,
     }

@@ -51,15 +51,26 @@ def from_json(text: str) -> RunReport:
 def read_report(path: Path) -> StoredReport:
     """Return the report of a file; raise ReportError, one line that begins with the file's name, for any other file."""
     try:
-        with path.open(encoding="utf-8") as file:
-            document = _parsed(file.read(MAX_DOCUMENT_CHARACTERS + 1))
-        return StoredReport(path, document["schema_version"], _report_of(document))
+        with path.open("rb") as file:
+            data = file.read(MAX_DOCUMENT_CHARACTERS + 1)
     except OSError as error:
         raise ReportError(one_line(f"{path}: {error.strerror or error}", 2000)) from error
+    return StoredReport(path, *_document_of(data, str(path)))
+
+
+def report_of_bytes(data: bytes, name: str) -> RunReport:
+    """Return the report in the bytes of a file that goes by a name; ReportError like those of ``read_report``."""
+    return _document_of(data, name)[1]
+
+
+def _document_of(data: bytes, name: str) -> tuple[int, RunReport]:
+    try:
+        document = _parsed(data.decode())
+        return document["schema_version"], _report_of(document)
     except UnicodeDecodeError as error:
-        raise ReportError(one_line(f"{path}: expected a report.json in UTF-8, found other bytes", 2000)) from error
+        raise ReportError(one_line(f"{name}: expected a report.json in UTF-8, found other bytes", 2000)) from error
     except ReportError as error:
-        raise ReportError(one_line(f"{path}: {error}", 2000)) from error
+        raise ReportError(one_line(f"{name}: {error}", 2000)) from error
 
 
 def _parsed(text: str) -> dict[str, Any]:

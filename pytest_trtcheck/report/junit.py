@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from pytest_trtcheck.model.report import Outcome, Reason, Result, RunReport
-from pytest_trtcheck.report.sections import REASON_WORDS
+from pytest_trtcheck.report.sections import REASON_WORDS, describe_waived
 from pytest_trtcheck.report.text import one_line, truncate
 from pytest_trtcheck.report.xml import parse_xml
 
@@ -56,16 +56,16 @@ def suite_properties(report: RunReport) -> list[tuple[str, str]]:
         ("trtcheck.matrix.date", report.matrix.date),
         ("trtcheck.matrix.digest", report.matrix.digest),
         *([("trtcheck.image", report.stack.name)] if report.stack.kind == "image" else []),
-        *((f"trtcheck.stack.{_identifier(row.component)}", row.version) for row in report.table),
+        *((f"trtcheck.stack.{identifier(row.component)}", row.version) for row in report.table),
     ]
     return [(name, one_line(value)) for name, value in pairs]
 
 
 def class_name(result: Result) -> str:
     """Return ``trtcheck.<suite>.<group>``; the group is the family in the id, DRV of TRC-DRV-001, else the suite."""
-    suite = _identifier(result.suite)
+    suite = identifier(result.suite)
     parts = result.check_id.split("-")
-    group = _identifier(parts[1]) if len(parts) > 2 else suite
+    group = identifier(parts[1]) if len(parts) > 2 else suite
     return f"trtcheck.{suite}.{group}"
 
 
@@ -97,7 +97,8 @@ def _indented(xml: bytes) -> str:
     return f'<?xml version="1.0" encoding="utf-8"?>\n{body}\n'
 
 
-def _identifier(text: str) -> str:
+def identifier(text: str) -> str:
+    """Return a text as one part of a dotted name."""
     return _NO_IDENTIFIER.sub("_", one_line(text, 100).lower()).strip("_") or "unnamed"
 
 
@@ -139,7 +140,10 @@ def _ending(result: Result) -> Any:
     if result.outcome is Outcome.PASSED:
         return None
     junit = _junitparser()
-    if result.reason is not None:
+    if result.waiver is not None:
+        # As a skip: a consumer that shows a failure would be red where the run is accepted.
+        element = junit.Skipped(f"waived: {one_line(describe_waived(result))}", "waived")
+    elif result.reason is not None:
         element = junit.Skipped(skip_message(result), result.reason.value)
     else:
         kind = junit.Failure if result.outcome is Outcome.FAILED else junit.Error

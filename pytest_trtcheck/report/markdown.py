@@ -12,26 +12,32 @@ from typing import TYPE_CHECKING
 from pytest_trtcheck.model.components import title_of
 from pytest_trtcheck.model.report import Outcome, RunVerdict
 from pytest_trtcheck.report.sections import (
-    OUTCOME_WORDS,
+    EFFECT_TITLES,
     REASON_WORDS,
+    STATE_WORDS,
     SUPPORT_SIGNS,
     broken_results,
-    count_outcomes,
+    count_states,
+    describe_change,
+    describe_difference,
     describe_faults,
     describe_isolation,
     describe_matrix,
     describe_source,
+    describe_waived,
     group_findings,
     measured_figures,
     not_run_by_reason,
     split_table,
     support_of_suites,
+    waived_results,
 )
 from pytest_trtcheck.report.text import MAX_LINE_CHARACTERS, one_line, truncate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from pytest_trtcheck.model.difference import Difference
     from pytest_trtcheck.model.finding import Finding
     from pytest_trtcheck.model.report import Result, RunReport, StackRow, SupportCell
 
@@ -43,7 +49,7 @@ MAX_BLOCK_BYTES = 4096
 MAX_BLOCK_LINES = 40
 
 _SIGNS = {"incompatible": "❌", "unknown": "❔", "warning": "⚠️", "compatible": "✅"}
-_VERDICT_SIGNS = {RunVerdict.ACCEPTED: "✅", RunVerdict.REJECTED: "❌", RunVerdict.INCONCLUSIVE: "❔"}
+VERDICT_SIGNS = {RunVerdict.ACCEPTED: "✅", RunVerdict.REJECTED: "❌", RunVerdict.INCONCLUSIVE: "❔"}
 # An underscore inside a word is no emphasis, so names such as cuda_runtime stay readable.
 _SPECIAL = re.compile(r"[\\`*\[\]~#$]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 # What would open a list or a quote or draw a rule at the start of a line.
@@ -59,7 +65,7 @@ def render_markdown(report: RunReport) -> str:
 
 def blocks_of(report: RunReport) -> list[str]:
     """Return the sections of the document, the most important first; each stands on its own."""
-    groups = group_findings(report.findings)
+    groups = group_findings(report)
     blocks = [
         _headline(report),
         _table_of_stack(report.table),
@@ -68,6 +74,8 @@ def blocks_of(report: RunReport) -> list[str]:
         _findings("Warnings", groups.warnings),
         _compatible(groups.compatible),
         _results(report),
+        _waived(report),
+        _difference(report.difference),
         _support(report),
         _measured(report),
         _not_run(report.results),
@@ -80,12 +88,12 @@ def blocks_of(report: RunReport) -> list[str]:
 def escape(text: str, limit: int = MAX_LINE_CHARACTERS) -> str:
     """Return a text on one line that Markdown and HTML show as it is, in a table cell too.
 
-    At the start of a line it takes ``_item`` besides.
+    At the start of a line it takes ``item`` besides.
     """
     return _SPECIAL.sub(r"\\\g<0>", one_line(text, limit)).translate(_ENTITIES)
 
 
-def _item(text: str) -> str:
+def item(text: str) -> str:
     """Return an entry of a list, which is the start of a line to Markdown."""
     return "- " + _LINE_START.sub(r"\1\\\2", escape(text))
 
@@ -111,12 +119,13 @@ def _fence(text: str) -> str:
 
 
 def _headline(report: RunReport) -> str:
-    lines = [f"# {_VERDICT_SIGNS[report.verdict]} trtcheck: {report.verdict.value}", ""]
-    lines += [_item(reason) for reason in report.verdict_reasons]
+    lines = [f"# {VERDICT_SIGNS[report.verdict]} trtcheck: {report.verdict.value}", ""]
+    lines += [item(reason) for reason in report.verdict_reasons]
     return "\n".join(lines).strip()
 
 
-def _rows(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def table_of(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a table; the cells are Markdown already."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
@@ -135,7 +144,7 @@ def _table_of_stack(table: Sequence[StackRow]) -> str:
     ]
     parts = ["## Stack"]
     if cells:
-        parts.append(_rows(("Component", "Version", "Where", "Expected", "State"), cells))
+        parts.append(table_of(("Component", "Version", "Where", "Expected", "State"), cells))
     if absent:
         parts.append(f"Not found: {escape(', '.join(absent), 2000)}.")
     return "\n\n".join(parts) if table else ""
@@ -181,7 +190,7 @@ def _compatible(findings: Sequence[Finding]) -> str:
         )
         for finding in findings[:MAX_LISTED]
     ]
-    table = _rows(("Check", "Question", "Found", "Expected", "Source"), cells)
+    table = table_of(("Check", "Question", "Found", "Expected", "Source"), cells)
     return _collapsed(f"Compatible ({len(findings)})", [table, *_more(findings)]) if findings else ""
 
 
@@ -190,16 +199,44 @@ def _collapsed(summary: str, parts: Sequence[str]) -> str:
 
 
 def _results(report: RunReport) -> str:
-    counts = count_outcomes(report.results)
+    counts = count_states(report.results)
     if not counts:
         return "## Checks\n\nNo check was planned."
-    cells = [(code(suite), *(str(of[outcome]) for outcome in OUTCOME_WORDS)) for suite, of in counts.items()]
-    parts = ["## Checks", _rows(("Suite", *OUTCOME_WORDS.values()), cells)]
+    cells = [(code(suite), *map(str, of.values())) for suite, of in counts.items()]
+    states = next(iter(counts.values()))
+    parts = ["## Checks", table_of(("Suite", *(STATE_WORDS[state] for state in states)), cells)]
     broken = broken_results(report)
     if broken:
         lines = [f"- {code(result.name)} {_how_it_ended(result)}" for result in broken[:MAX_LISTED]]
         parts += ["Failed beside the findings above:", "\n".join(lines), *_more(broken)]
     return "\n\n".join(parts)
+
+
+def _waived(report: RunReport) -> str:
+    """Return the failures that somebody answers for; empty where there are none."""
+    waived = waived_results(report)
+    lines = [f"- {code(result.name)} {escape(describe_waived(result), 1000)}" for result in waived[:MAX_LISTED]]
+    return "\n\n".join([f"## Waived ({len(waived)})", "\n".join(lines), *_more(waived)]) if waived else ""
+
+
+def _difference(difference: Difference | None) -> str:
+    return "\n\n".join(["## Since the baseline", *difference_blocks(difference)]) if difference is not None else ""
+
+
+def difference_blocks(difference: Difference) -> list[str]:
+    """Return what changed: a sentence, a table for each kind of change, and what keeps the comparison from whole."""
+    blocks = [escape(describe_difference(difference), 1000) + "."]
+    for effect, title in EFFECT_TITLES.items():
+        members = [change for change in difference.changes if change.effect is effect]
+        rows = [
+            (change.aspect.value, code(change.name), escape(describe_change(change), 400))
+            for change in members[:MAX_LISTED]
+        ]
+        if rows:
+            blocks += [f"### {title} ({len(members)})", table_of(("What", "Name", "Before → after"), rows)]
+            blocks += _more(members)
+    notes = "\n".join(item(note) for note in difference.notes[:MAX_LISTED])
+    return [*blocks, *([notes] if notes else [])]
 
 
 def _support(report: RunReport) -> str:
@@ -214,7 +251,7 @@ def _support(report: RunReport) -> str:
         signs = ", ".join(f"{sign} {state}" for state, sign in SUPPORT_SIGNS.items())
         parts += [
             f"## {escape(suite)}, by provider",
-            _rows(("Feature", *map(code, providers)), rows),
+            table_of(("Feature", *map(code, providers)), rows),
             f"{signs}; numbers are cases that passed of those that ran or were refused.",
         ]
     return "\n\n".join(parts)
@@ -226,7 +263,7 @@ def _measured(report: RunReport) -> str:
     if not figures:
         return ""
     rows = [(code(figure.check), escape(figure.name), escape(figure.describe())) for figure in figures[:MAX_LISTED]]
-    return "\n\n".join(["## Measured", _rows(("Check", "What", "Figures"), rows), *_more(figures)])
+    return "\n\n".join(["## Measured", table_of(("Check", "What", "Figures"), rows), *_more(figures)])
 
 
 def _support_cell(cell: SupportCell | None) -> str:
@@ -246,7 +283,7 @@ def _not_run(results: Sequence[Result]) -> str:
         (code(reason.value), REASON_WORDS[reason], str(len(members)), _examples(members))
         for reason, members in not_run_by_reason(results)
     ]
-    return f"## Not run\n\n{_rows(('Reason', 'In words', 'Checks', 'Which'), cells)}" if cells else ""
+    return f"## Not run\n\n{table_of(('Reason', 'In words', 'Checks', 'Which'), cells)}" if cells else ""
 
 
 def _examples(results: Sequence[Result]) -> str:
@@ -257,7 +294,7 @@ def _examples(results: Sequence[Result]) -> str:
 def _bullets(title: str, lines: Sequence[str]) -> str:
     if not lines:
         return ""
-    shown = "\n".join(_item(line) for line in lines[:MAX_LISTED])
+    shown = "\n".join(item(line) for line in lines[:MAX_LISTED])
     return "\n\n".join([f"## {title}", shown, *_more(lines)])
 
 

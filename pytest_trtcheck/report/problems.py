@@ -8,14 +8,23 @@ from typing import TYPE_CHECKING
 
 from pytest_trtcheck.model.finding import Severity, Verdict
 from pytest_trtcheck.model.report import Outcome
-from pytest_trtcheck.report.sections import broken_results, describe_faults, describe_source, group_findings
+from pytest_trtcheck.report.sections import (
+    broken_results,
+    describe_change,
+    describe_faults,
+    describe_source,
+    group_findings,
+    waived_results,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from pytest_trtcheck.model.finding import Finding
-    from pytest_trtcheck.model.report import Location, Result, RunReport
+    from pytest_trtcheck.model.report import CheckText, Location, Result, RunReport, Waiver
 
+REGRESSION = "trtcheck-regression"
+"""Rule of what is worse than in the baseline."""
 OWN_TEST = "trtcheck-own-test"
 """Rule of a failure that no check of the catalogue stands behind: a test of the site's own."""
 
@@ -46,10 +55,11 @@ class Problem:
 
 def problems_of(report: RunReport) -> list[Problem]:
     """Return what is wrong, the worst first: incompatible, failed and broken checks, unknown, warnings."""
-    groups = group_findings(report.findings)
+    groups = group_findings(report)
     return [
         *(_of_finding(report, finding, "error") for finding in groups.incompatible),
         *_of_results(report),
+        *_of_regressions(report),
         *(_of_finding(report, finding, _level_of_unknown(finding)) for finding in groups.unknown),
         *(_of_finding(report, finding, "warning") for finding in groups.warnings),
     ]
@@ -82,18 +92,44 @@ def _of_finding(report: RunReport, finding: Finding, level: str) -> Problem:
 def _of_results(report: RunReport) -> Iterator[Problem]:
     texts = {check.id: check for check in report.checks}
     for result in broken_results(report):
-        check = texts.get(result.check_id)
+        yield _of_result(report, result, texts)
+
+
+def _of_result(report: RunReport, result: Result, texts: Mapping[str, CheckText]) -> Problem:
+    check = texts.get(result.check_id)
+    return Problem(
+        result.name,
+        result.check_id or OWN_TEST,
+        "error",
+        check.title if check else f"A check {_verb(result)}",
+        _how_it_ended(result),
+        check.remedy if check else "",
+        check.source if check else "",
+        _location(report, ()),
+        result.outcome is Outcome.ERROR,
+    )
+
+
+def _of_regressions(report: RunReport) -> Iterator[Problem]:
+    """Tell of what is worse than in the baseline and of which nothing else tells."""
+    told = {finding.key for finding in report.findings} | {result.name for result in report.results if result.is_broken}
+    for change in report.difference.regressions if report.difference else ():
+        if change.name in told:
+            continue
         yield Problem(
-            result.name,
-            result.check_id or OWN_TEST,
+            f"{change.name}#{change.aspect.value}",
+            REGRESSION,
             "error",
-            check.title if check else f"A check {_verb(result)}",
-            _how_it_ended(result),
-            check.remedy if check else "",
-            check.source if check else "",
-            _location(report, ()),
-            result.outcome is Outcome.ERROR,
+            "Worse than in the baseline",
+            f"{change.aspect.value} {change.name}: {describe_change(change)}",
+            location=_location(report, ()),
         )
+
+
+def waived_problems(report: RunReport) -> list[tuple[Problem, Waiver]]:
+    """Return what is wrong and waived, for the formats that know how to tell that."""
+    texts = {check.id: check for check in report.checks}
+    return [(_of_result(report, result, texts), result.waiver) for result in waived_results(report) if result.waiver]
 
 
 def _how_it_ended(result: Result) -> str:

@@ -11,13 +11,13 @@ import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from pytest_trtcheck.report.problems import OWN_TEST, Problem, problems_of
+from pytest_trtcheck.report.problems import OWN_TEST, Problem, problems_of, waived_problems
 from pytest_trtcheck.report.text import find_urls, one_line, truncate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from pytest_trtcheck.model.report import CheckText, Location, RunReport
+    from pytest_trtcheck.model.report import CheckText, Location, RunReport, Waiver
 
 MAX_RESULTS = 5000
 """GitHub takes 25,000 results of a run and shows the first 5,000."""
@@ -31,7 +31,8 @@ _LEVELS = ("error", "warning", "note")
 def render_sarif(report: RunReport) -> str:
     """Return the report as one SARIF run."""
     problems = problems_of(report)[:MAX_RESULTS]
-    rules = _rules(problems, {check.id: check for check in report.checks})
+    waived = waived_problems(report)[:MAX_RESULTS]
+    rules = _rules([*problems, *(problem for problem, _ in waived)], {check.id: check for check in report.checks})
     places = {rule["id"]: index for index, rule in enumerate(rules)}
     run: dict[str, Any] = {
         "tool": {
@@ -51,7 +52,10 @@ def render_sarif(report: RunReport) -> str:
                 "exitCodeDescription": report.verdict.value,
             }
         ],
-        "results": [_result(problem, places[_rule_id(problem.rule)]) for problem in problems],
+        "results": [
+            *(_result(problem, places[_rule_id(problem.rule)]) for problem in problems),
+            *(_suppressed(problem, waiver, places[_rule_id(problem.rule)]) for problem, waiver in waived),
+        ],
         "properties": {
             "trtcheck.verdict": report.verdict.value,
             "trtcheck.matrix": one_line(f"{report.matrix.date} {report.matrix.digest}"),
@@ -114,6 +118,12 @@ def _result(problem: Problem, rule_index: int) -> dict[str, Any]:
             "primaryLocationLineHash": f"{problem.fingerprint[:16]}:1",
         },
     }
+
+
+def _suppressed(problem: Problem, waiver: Waiver, rule_index: int) -> dict[str, Any]:
+    words = one_line(waiver.describe(), 1000)
+    suppression = {"kind": "external", "status": "accepted", "justification": words}
+    return {**_result(problem, rule_index), "suppressions": [suppression]}
 
 
 def _location(location: Location | None, key: str) -> dict[str, Any]:

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pytest_trtcheck.model.components import title_of
+from pytest_trtcheck.model.difference import Effect
 from pytest_trtcheck.model.finding import Severity, Verdict
-from pytest_trtcheck.model.report import Outcome, Reason
+from pytest_trtcheck.model.report import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from pytest_trtcheck.model.difference import Change, Difference
     from pytest_trtcheck.model.finding import Finding, Source
     from pytest_trtcheck.model.report import Isolation, MatrixIdentity, Result, RunReport, StackRow, SupportCell
 
@@ -30,18 +32,13 @@ REASON_WORDS = {
     Reason.SKIPPED: "skipped",
 }
 
-OUTCOME_WORDS = {
-    Outcome.PASSED: "passed",
-    Outcome.FAILED: "failed",
-    Outcome.ERROR: "error",
-    Outcome.NOT_RUN: "not run",
-}
-"""In the order of the columns."""
+STATE_WORDS = {"passed": "passed", "failed": "failed", "error": "error", "waived": "waived", "not_run": "not run"}
+"""What became of a check, in the order of the columns."""
 
 
 @dataclass(frozen=True)
 class FindingGroups:
-    """Findings by what a reader has to do about them, each in the order of the report."""
+    """Findings by what a reader has to do about them, each in the order of the report; what is waived is in none."""
 
     incompatible: tuple[Finding, ...]
     unknown: tuple[Finding, ...]
@@ -50,10 +47,13 @@ class FindingGroups:
     compatible: tuple[Finding, ...]
 
 
-def group_findings(findings: Iterable[Finding]) -> FindingGroups:
-    """Return the findings in their groups; each is in exactly one."""
+def group_findings(report: RunReport) -> FindingGroups:
+    """Return the findings in their groups; each is in one, unless the check that stands for it is waived."""
     groups: dict[str, list[Finding]] = {"incompatible": [], "unknown": [], "warnings": [], "compatible": []}
-    for finding in findings:
+    waived = {result.name for result in waived_results(report)}
+    for finding in report.findings:
+        if finding.key in waived:
+            continue
         is_warning = finding.verdict is Verdict.COMPATIBLE and finding.severity is Severity.WARNING
         groups["warnings" if is_warning else finding.verdict.value].append(finding)
     return FindingGroups(**{name: tuple(members) for name, members in groups.items()})
@@ -69,12 +69,17 @@ def _is_merely_absent(row: StackRow) -> bool:
     return row.version == "absent" and row.state in ("", "compatible")
 
 
-def count_outcomes(results: Iterable[Result]) -> dict[str, dict[Outcome, int]]:
-    """Return how many checks of each suite had each outcome, suites in the order of the report."""
-    counts: dict[str, dict[Outcome, int]] = {}
+def count_states(results: Iterable[Result]) -> dict[str, dict[str, int]]:
+    """Return how many checks of each suite are in each state, suites in the order of the report.
+
+    Where nothing is waived, that state is left out.
+    """
+    results = list(results)
+    states = [state for state in STATE_WORDS if state != "waived" or any(result.waiver for result in results)]
+    counts: dict[str, dict[str, int]] = {}
     for result in results:
-        of_suite = counts.setdefault(result.suite, dict.fromkeys(OUTCOME_WORDS, 0))
-        of_suite[result.outcome] += 1
+        of_suite = counts.setdefault(result.suite, dict.fromkeys(states, 0))
+        of_suite[result.state] += 1
     return counts
 
 
@@ -90,8 +95,42 @@ def not_run_by_reason(results: Iterable[Result]) -> list[tuple[Reason, list[Resu
 def broken_results(report: RunReport) -> list[Result]:
     """Return the failed and the broken checks that no finding tells of already."""
     told = {finding.key for finding in report.findings}
-    ended_badly = (Outcome.FAILED, Outcome.ERROR)
-    return [result for result in report.results if result.outcome in ended_badly and result.name not in told]
+    return [result for result in report.results if result.is_broken and result.name not in told]
+
+
+def waived_results(report: RunReport) -> list[Result]:
+    """Return the failures that somebody answers for."""
+    return [result for result in report.results if result.waiver is not None]
+
+
+def describe_waived(result: Result) -> str:
+    """Return how a waived check ended, and who answers for that, on one line."""
+    waiver = result.waiver
+    words = f"{result.outcome.value}{f': {result.message}' if result.message else ''}"
+    return f"{words}; waived: {waiver.describe()}" if waiver else words
+
+
+EFFECT_TITLES = {
+    Effect.REGRESSION: "Regressions",
+    Effect.IMPROVEMENT: "Improvements",
+    Effect.CHANGE: "Other changes",
+}
+"""In the order in which they are told."""
+
+
+def describe_change(change: Change) -> str:
+    """Return before and after of a change on one line, without its name."""
+    words = f" ({change.words})" if change.words else ""
+    return f"{change.before or 'nothing'} → {change.after or 'nothing'}{words}"
+
+
+def describe_difference(difference: Difference) -> str:
+    """Return what was compared and what came of it in one sentence."""
+    counts = [
+        f"{sum(change.effect is effect for change in difference.changes)} {title.lower()}"
+        for effect, title in EFFECT_TITLES.items()
+    ]
+    return f"{difference.before} → {difference.after}: {difference.compared} checks compared, {', '.join(counts)}"
 
 
 SUPPORT_SIGNS = {

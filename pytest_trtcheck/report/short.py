@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_trtcheck.model.report import Outcome, RunVerdict
+from pytest_trtcheck.model.report import RunVerdict
 from pytest_trtcheck.report.problems import problems_of
+from pytest_trtcheck.report.sections import STATE_WORDS, waived_results
 from pytest_trtcheck.report.text import one_line
+from pytest_trtcheck.verdict.run import ENDED
 
 if TYPE_CHECKING:
     from pytest_trtcheck.model.report import RunReport
@@ -16,25 +18,24 @@ TERMINATION_BYTES = 4096
 """Kubernetes keeps no more of /dev/termination-log."""
 
 _NAMES = ("OK", "WARNING", "CRITICAL", "UNKNOWN")
-_ABOUT_CHECKS = {0, 1, 10}
-"""Exit statuses of a run that came to its end."""
 
 
 def nagios_status(report: RunReport) -> int:
     """Return 0 accepted, 1 accepted with something to warn of, 2 rejected, 3 inconclusive or interrupted."""
-    if report.exit_status not in _ABOUT_CHECKS or report.verdict is RunVerdict.INCONCLUSIVE:
+    if report.exit_status not in ENDED or report.verdict is RunVerdict.INCONCLUSIVE:
         return UNKNOWN
     if report.verdict is RunVerdict.REJECTED:
         return CRITICAL
-    return WARNING if any(problem.level == "warning" for problem in problems_of(report)) else OK
+    is_doubtful = waived_results(report) or any(problem.level == "warning" for problem in problems_of(report))
+    return WARNING if is_doubtful else OK
 
 
 def render_nagios(report: RunReport) -> str:
     """Return one line: the state, why, and counts as performance data after the bar."""
-    counts = {outcome: sum(result.outcome is outcome for result in report.results) for outcome in Outcome}
+    counts = {state: sum(result.state == state for result in report.results) for state in STATE_WORDS}
     why = "; ".join(report.verdict_reasons[:1]) or f"{len(report.results)} checks"
     data = [
-        *(f"{outcome.value}={count}" for outcome, count in counts.items()),
+        *(f"{state}={count}" for state, count in counts.items()),
         f"problems={len(problems_of(report))}",
         f"time={max(report.seconds, 0):.3f}s",
     ]

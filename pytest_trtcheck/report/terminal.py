@@ -9,23 +9,29 @@ import textwrap
 from typing import TYPE_CHECKING
 
 from pytest_trtcheck.model.components import title_of
+from pytest_trtcheck.model.difference import Effect
 from pytest_trtcheck.model.report import RunVerdict
 from pytest_trtcheck.report.columns import GAP, Column, fit, shorten
 from pytest_trtcheck.report.sections import (
-    OUTCOME_WORDS,
+    EFFECT_TITLES,
     REASON_WORDS,
+    STATE_WORDS,
     SUPPORT_SIGNS,
     broken_results,
-    count_outcomes,
+    count_states,
+    describe_change,
+    describe_difference,
     describe_faults,
     describe_isolation,
     describe_matrix,
     describe_source,
+    describe_waived,
     group_findings,
     measured_figures,
     not_run_by_reason,
     split_table,
     support_of_suites,
+    waived_results,
 )
 from pytest_trtcheck.report.text import one_line, truncate
 
@@ -33,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from pytest_trtcheck.model.difference import Difference
     from pytest_trtcheck.model.finding import Finding
     from pytest_trtcheck.model.report import RunReport, StackRow, SupportCell
 
@@ -66,7 +73,7 @@ def render_terminal(
     findings, the sources, and the absent components one by one.
     """
     printer = _Printer(max(width, MIN_WIDTH), color)
-    groups = group_findings(report.findings)
+    groups = group_findings(report)
     if verbosity >= 0:
         _stack(printer, report.table, verbosity)
     _findings(printer, "incompatible", groups.incompatible, verbosity)
@@ -75,8 +82,10 @@ def render_terminal(
         _findings(printer, "warning", groups.warnings, verbosity)
         _compatible(printer, groups.compatible, verbosity)
         _checks(printer, report)
+        _waived(printer, report)
         _support(printer, report)
         _measured(printer, report, verbosity)
+        _difference(printer, report.difference)
         _list(printer, "not looked at", report.not_looked_at)
         _identity(printer, report)
     _verdict(printer, report, verbosity)
@@ -188,8 +197,8 @@ def _checks(printer: _Printer, report: RunReport) -> None:
     printer.heading("checks")
     if not report.results:
         printer.line("  none was planned")
-    for suite, counts in count_outcomes(report.results).items():
-        told = [f"{counts[outcome]} {word}" for outcome, word in OUTCOME_WORDS.items() if counts[outcome]]
+    for suite, counts in count_states(report.results).items():
+        told = [f"{count} {STATE_WORDS[state]}" for state, count in counts.items() if count]
         printer.wrapped(", ".join(told), "  ", f"{_name(suite)}: ")
     not_run = [f"{REASON_WORDS[reason]} ({len(of)})" for reason, of in not_run_by_reason(report.results)]
     printer.wrapped(", ".join(not_run), "  ", "not run: ", "dim")
@@ -202,6 +211,42 @@ def _checks(printer: _Printer, report: RunReport) -> None:
             "red",
         )
     _more(printer, broken)
+
+
+def _waived(printer: _Printer, report: RunReport) -> None:
+    """Tell of the failures that somebody answers for."""
+    waived = waived_results(report)
+    if waived:
+        printer.heading(f"waived ({len(waived)})", "yellow")
+    for result in waived[:MAX_LISTED]:
+        printer.wrapped(one_line(describe_waived(result), 1000), "  ", f"{_name(result.name)}  ", "bold")
+    _more(printer, waived)
+
+
+def _difference(printer: _Printer, difference: Difference | None) -> None:
+    """Tell what changed since the baseline."""
+    if difference is None:
+        return
+    printer.heading("since the baseline")
+    printer.wrapped(one_line(describe_difference(difference)), "  ")
+    printer.lines += difference_lines(difference, printer.width, color=printer.color)
+
+
+def difference_lines(difference: Difference, width: int, *, color: bool) -> list[str]:
+    """Return the lines that tell of each change, worst first, and of what keeps the comparison from being whole."""
+    printer = _Printer(max(width, MIN_WIDTH), color)
+    styles = {Effect.REGRESSION: "red", Effect.IMPROVEMENT: "green"}
+    for effect, title in EFFECT_TITLES.items():
+        members = [change for change in difference.changes if change.effect is effect]
+        if members:
+            printer.line(f"  {title.lower()} ({len(members)})", "bold", styles.get(effect, ""))
+        for change in members[:MAX_LISTED]:
+            label = f"{change.aspect.value} {_name(change.name)}: "
+            printer.wrapped(one_line(describe_change(change)), "    ", label)
+        _more(printer, members)
+    for note in difference.notes[:MAX_LISTED]:
+        printer.wrapped(one_line(note), "  ", "note: ", "dim")
+    return printer.lines
 
 
 def _support(printer: _Printer, report: RunReport) -> None:

@@ -11,7 +11,7 @@ from pytest_trtcheck.report.formats import ALL, DEFAULT
 from pytest_trtcheck.report.text import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from pytest_trtcheck.model.report import RunReport
@@ -55,7 +55,31 @@ def remove_reports(directory: Path) -> None:
             (directory / renderer.file_name).unlink()
 
 
-def check_writable(directory: Path) -> None:
+def write_texts(files: Mapping[str, tuple[str, Callable[[], str]]], directory: Path) -> list[Path]:
+    """Write files, each a name and the function that makes its text; return their paths.
+
+    All texts are made and written aside before the first is renamed: a failure leaves what was there before. WriteError
+    tells which file failed.
+    """
+    parts: dict[Path, Path] = {}
+    name = ""
+    try:
+        for name, render in files.values():
+            parts[directory / name] = _aside(directory / name, render())
+        for path, part in parts.items():
+            name = path.name
+            part.replace(path)
+    except BaseException as error:
+        for part in parts.values():
+            with suppress(OSError):
+                part.unlink()
+        if isinstance(error, OSError):
+            raise WriteError(directory, {name: _words(error)}, {}) from error
+        raise
+    return list(parts)
+
+
+def check_writable(directory: Path, option: str = "--trtcheck-report") -> None:
     """Create the folder if need be and prove that a file can be written there; raise OptionError where it cannot."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -63,8 +87,8 @@ def check_writable(directory: Path) -> None:
     except (OSError, ValueError) as error:
         raise OptionError(
             one_line(
-                f"--trtcheck-report: expected a folder that can be written, found {directory} ({_words(error)}); "
-                "name another, such as --trtcheck-report /tmp/trtcheck-report",
+                f"{option}: expected a folder that can be written, found {directory} ({_words(error)}); "
+                f"name another, such as {option} /tmp/trtcheck-report",
                 2000,
             )
         ) from error

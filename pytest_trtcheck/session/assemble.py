@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from pytest_trtcheck import __version__
+from pytest_trtcheck.model.difference import Difference
 from pytest_trtcheck.model.facts import ImportOutcome, Stack
 from pytest_trtcheck.model.finding import Finding, Verdict
 from pytest_trtcheck.model.level import Level
@@ -19,22 +20,19 @@ from pytest_trtcheck.model.report import (
     Reason,
     Result,
     RunReport,
-    RunVerdict,
     Unsupported,
+    Waiver,
 )
 from pytest_trtcheck.rules.catalogue import Check
 from pytest_trtcheck.rules.load import Matrix
 from pytest_trtcheck.rules.profiles import Profile
 from pytest_trtcheck.verdict import evaluate
+from pytest_trtcheck.verdict.difference import Side, compare
 from pytest_trtcheck.verdict.families.running import running
 from pytest_trtcheck.verdict.overall import overall
-from pytest_trtcheck.verdict.run import FailOn, conclude, stack_table
+from pytest_trtcheck.verdict.run import ABOUT_TESTS, FailOn, conclude, rejecting, stack_table, status_of
 from pytest_trtcheck.verdict.support import support_table
-
-INCONCLUSIVE_STATUS = 10
-
-# Statuses that say how the tests went; all others (interrupt, internal error, usage) are pytest's to report.
-ABOUT_TESTS = {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED}
+from pytest_trtcheck.verdict.waivers import judge_waivers, waive
 
 
 @dataclass(frozen=True)
@@ -53,6 +51,10 @@ class RunFacts:
     """What planning left out, in words."""
     locations: tuple[Location, ...] = ()
     """Lines of the file of ``--trtcheck-source``."""
+    waivers: tuple[Waiver, ...] = ()
+    """What the file of ``--trtcheck-waivers`` holds."""
+    baseline: Side | None = None
+    """The run of ``--trtcheck-baseline``."""
 
 
 def assemble(
@@ -68,10 +70,16 @@ def assemble(
 ) -> RunReport:
     """Return the report; an exit status that is not about tests means that the run was interrupted."""
     stack = replace(began.stack, imports=tuple(imports[key] for key in sorted(imports)))
+    results = waive(began.waivers, results, stack, began.started)
     evaluation = evaluate(stack, matrix, catalogue, level=began.level)
     answered = {result.name for result in results if _was_answered(result)}
     findings = tuple(finding for finding in evaluation.findings if finding.key in answered)
-    findings += tuple(running(results, isolation, catalogue))
+    beside = (
+        *running(results, isolation, catalogue),
+        *judge_waivers(began.waivers, results, stack, began.started, catalogue),
+    )
+    findings += beside
+    difference = _difference(began, matrix, stack, findings, results)
     interrupted = exit_status not in ABOUT_TESTS
     # A stack that is only written down has nothing beside its versions that could have run.
     silent = stack.kind == "described" and overall(findings) is Verdict.UNKNOWN
@@ -79,7 +87,16 @@ def assemble(
     if exit_status == pytest.ExitCode.TESTS_FAILED and not accounted:
         # pytest saw a failure that no result shows: whatever it was, it is not a pass.
         interrupted = True
-    conclusion = conclude(stack, results, began.profile, isolation, interrupted=interrupted, undecided=silent)
+    conclusion = conclude(
+        stack,
+        results,
+        began.profile,
+        isolation,
+        interrupted=interrupted,
+        undecided=silent,
+        strict=rejecting(beside, began.fail_on),
+        difference=difference,
+    )
     return RunReport(
         tool_version=__version__,
         started=began.started,
@@ -99,9 +116,21 @@ def assemble(
         seed=began.seed,
         checks=_texts(catalogue, results, findings),
         locations=began.locations,
+        waivers=began.waivers,
+        difference=difference,
         exit_status=exit_status if exit_status not in ABOUT_TESTS else status_of(conclusion.verdict),
         isolation=isolation,
     )
+
+
+def _difference(
+    began: RunFacts, matrix: Matrix, stack: Stack, findings: Sequence[Finding], results: Sequence[Result]
+) -> Difference | None:
+    """Return what changed since the baseline; None without one."""
+    if began.baseline is None:
+        return None
+    level, profile, digest = began.level.value, began.profile.name, matrix.identity.digest
+    return compare(began.baseline, Side("this run", level, profile, digest, stack, findings, results, began.seed))
 
 
 def _texts(
@@ -111,11 +140,6 @@ def _texts(
     asked = {result.check_id for result in results} | {finding.id for finding in findings}
     checks = (catalogue[identity] for identity in sorted(asked & catalogue.keys()))
     return tuple(CheckText(check.id, check.title, check.question, check.remedy, check.source) for check in checks)
-
-
-def status_of(verdict: RunVerdict) -> int:
-    """Return the exit status of a run that came to its end."""
-    return {RunVerdict.ACCEPTED: 0, RunVerdict.REJECTED: 1, RunVerdict.INCONCLUSIVE: INCONCLUSIVE_STATUS}[verdict]
 
 
 def _was_answered(result: Result) -> bool:

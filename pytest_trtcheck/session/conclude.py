@@ -6,6 +6,7 @@ import json
 import signal
 import threading
 import time
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
@@ -18,18 +19,20 @@ from pytest_trtcheck.report.identity import identity_of_here
 from pytest_trtcheck.report.json_report import result_to_dict, stack_to_dict
 from pytest_trtcheck.report.redact import Redactor
 from pytest_trtcheck.report.write import remove_reports
-from pytest_trtcheck.session.assemble import ABOUT_TESTS, RunFacts, assemble
+from pytest_trtcheck.session.assemble import RunFacts, assemble
 from pytest_trtcheck.session.collect import ROOT
 from pytest_trtcheck.session.deliver import annotation_lines, deliver
 from pytest_trtcheck.session.journal import Journal
 from pytest_trtcheck.session.outcome import OWN_TESTS, Planned, Results, planned_of
 from pytest_trtcheck.session.run import now
+from pytest_trtcheck.verdict.run import ABOUT_TESTS
+from pytest_trtcheck.verdict.waivers import in_force, waiver_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from pytest_trtcheck.model.report import RunReport
+    from pytest_trtcheck.model.report import RunReport, Waiver
     from pytest_trtcheck.session.controller import Controller
     from pytest_trtcheck.session.isolate import Arrangement
     from pytest_trtcheck.session.run import Run
@@ -82,6 +85,8 @@ class Conclusion:
             fail_on=settings.fail_on.value,
             overlays=[str(folder) for folder in settings.overlays],
             locations=encode(settings.locations),
+            waivers=encode(settings.waivers),
+            baseline=settings.baseline.name if settings.baseline else "",
             stack=stack_to_dict(self.run.stack),
             isolation=encode(self._isolation()),
         )
@@ -142,6 +147,19 @@ class Conclusion:
         if self._journal and (result or imports):
             self._journal.write("result", result=result_to_dict(result) if result else None, imports=imports)
 
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str] | None:
+        """Let the terminal show a failure that is waived as what it is."""
+        planned = self.results.planned.get(report.nodeid)
+        if not report.failed or planned is None:
+            return None
+        waiver = waiver_of(self._waivers, planned.name, planned.check_id, planned.provider)
+        return ("waived", "w", "WAIVED") if waiver else None
+
+    @cached_property
+    def _waivers(self) -> tuple[Waiver, ...]:
+        return in_force(self.run.settings.waivers, self.run.stack, self.run.started)
+
     def _note_plan(self) -> None:
         if self._journalled_plan:
             return
@@ -196,6 +214,8 @@ class Conclusion:
                 unsupported=tuple(run.unsupported),
                 left_out=tuple(run.left_out),
                 locations=run.settings.locations,
+                waivers=run.settings.waivers,
+                baseline=run.settings.baseline,
             ),
             run.matrix,
             run.catalogue,

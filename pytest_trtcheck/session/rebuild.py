@@ -11,7 +11,7 @@ from pytest_trtcheck.errors import ReportError, TrtcheckError
 from pytest_trtcheck.model.codec import decode
 from pytest_trtcheck.model.facts import ImportOutcome
 from pytest_trtcheck.model.level import Level
-from pytest_trtcheck.model.report import Isolation, Location, RunReport, Unsupported
+from pytest_trtcheck.model.report import Isolation, Location, RunReport, Unsupported, Waiver
 from pytest_trtcheck.report.json_report import read_report, result_from_dict, stack_from_dict
 from pytest_trtcheck.rules.catalogue import load_catalogue
 from pytest_trtcheck.rules.load import load_matrix
@@ -79,8 +79,9 @@ def _from_journal(events: list[dict[str, Any]]) -> RunReport:
         stack=stack_from_dict(first["stack"]),
         seed=plan.get("seed"),
         unsupported=tuple(decode(Unsupported, entry) for entry in plan.get("unsupported", ())),
-        left_out=tuple(map(str, plan.get("left_out", ()))),
+        left_out=(*map(str, plan.get("left_out", ())), *_not_compared(first)),
         locations=tuple(decode(Location, entry) for entry in first.get("locations", ())),
+        waivers=tuple(decode(Waiver, entry) for entry in first.get("waivers", ())),
     )
     isolation = decode(Isolation, first["isolation"])
     return assemble(
@@ -93,6 +94,11 @@ def _from_journal(events: list[dict[str, Any]]) -> RunReport:
         seconds=_seconds(str(first["started"]), last),
         exit_status=KILLED_STATUS,
     )
+
+
+def _not_compared(first: dict[str, Any]) -> list[str]:
+    baseline = first.get("baseline")
+    return [f"baseline {baseline}: a run that was killed is not compared"] if baseline else []
 
 
 def _seconds(started: str, last: str) -> float:

@@ -8,7 +8,7 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from pytest_trtcheck.errors import OptionError
+from pytest_trtcheck.errors import OptionError, ReportError
 from pytest_trtcheck.model.level import Level
 from pytest_trtcheck.providers.servers import Server, read_server
 from pytest_trtcheck.report.formats import Renderer, choose_formats
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
     from pytest_trtcheck.image.pins import Contents
     from pytest_trtcheck.model.facts import Stack
-    from pytest_trtcheck.model.report import Location
+    from pytest_trtcheck.model.report import Location, Waiver
+    from pytest_trtcheck.verdict.difference import Side
 
 E = TypeVar("E", bound=Enum)
 
@@ -64,6 +65,10 @@ class Settings:
     """Lines of the file of ``--trtcheck-source``."""
     redact: bool
     """Whether to mask host, user, GPU and secrets in all that is written."""
+    waivers: tuple[Waiver, ...] = ()
+    """What the file of ``--trtcheck-waivers`` holds."""
+    baseline: Side | None = None
+    """The run of ``--trtcheck-baseline``."""
     image: ImageSettings | None = None
     """The image to judge; None to judge this machine or what is described."""
     triton_url: Address | None = None
@@ -101,6 +106,8 @@ def read_settings(config: pytest.Config) -> Settings:
         formats=choose_formats(_text(config, "format") or "default", "--trtcheck-format"),
         locations=_locations(config),
         redact=not config.option.trtcheck_no_redact,
+        waivers=_waivers(config),
+        baseline=_baseline(config),
         image=image,
         triton_url=_triton_url(config),
         model_repository=_model_repository(config),
@@ -201,6 +208,30 @@ def _openai_model(config: pytest.Config) -> str:
     if name and not _text(config, "openai_url"):
         raise OptionError(f"--trtcheck-openai-model {name[:200]!r}: has no effect without --trtcheck-openai-url")
     return name
+
+
+def _waivers(config: pytest.Config) -> tuple[Waiver, ...]:
+    text = _text(config, "waivers")
+    if not text:
+        return ()
+    from pytest_trtcheck.session.waivers import read_waivers
+
+    return read_waivers(_given_path(config, "waivers", text), text)
+
+
+def _baseline(config: pytest.Config) -> Side | None:
+    """Return the earlier run; workers, which conclude nothing, do not read it."""
+    text = _text(config, "baseline")
+    if not text or hasattr(config, "workerinput"):
+        return None
+    from pytest_trtcheck.report.json_report import read_report
+    from pytest_trtcheck.verdict.difference import side_of
+
+    path = _given_path(config, "baseline", text)
+    try:
+        return side_of(read_report(path / "report.json" if path.is_dir() else path).report, text)
+    except ReportError as error:
+        raise OptionError(f"--trtcheck-baseline: {error}") from error
 
 
 def _described(config: pytest.Config) -> Stack | None:

@@ -15,6 +15,7 @@ from pytest_trtcheck.verdict.base import Unasked, join
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from pytest_trtcheck.model.difference import Difference
     from pytest_trtcheck.model.facts import Stack
     from pytest_trtcheck.model.report import Isolation, Result
     from pytest_trtcheck.rules.profiles import Profile
@@ -43,6 +44,24 @@ def outcome_of(answer: Finding | Unasked, fail_on: FailOn) -> tuple[Outcome, Rea
     return (Outcome.FAILED if answer.severity is Severity.WARNING and strict else Outcome.PASSED), None
 
 
+def rejecting(findings: Iterable[Finding], fail_on: FailOn) -> tuple[Finding, ...]:
+    """Return those findings that reject a run without a check of the plan that could fail for them."""
+    return tuple(finding for finding in findings if outcome_of(finding, fail_on)[0] is Outcome.FAILED)
+
+
+INCONCLUSIVE_STATUS = 10
+
+ABOUT_TESTS = frozenset({0, 1, 5})
+"""Statuses of pytest that say how the tests went; all others (interrupt, internal error, usage) are its to report."""
+ENDED = frozenset({0, 1, INCONCLUSIVE_STATUS})
+"""Statuses of a run that came to its end."""
+
+
+def status_of(verdict: RunVerdict) -> int:
+    """Return the exit status of a run that came to its end."""
+    return {RunVerdict.ACCEPTED: 0, RunVerdict.REJECTED: 1, RunVerdict.INCONCLUSIVE: INCONCLUSIVE_STATUS}[verdict]
+
+
 @dataclass(frozen=True)
 class Conclusion:
     """The verdict of a run and its grounds."""
@@ -60,13 +79,19 @@ def conclude(
     *,
     interrupted: bool = False,
     undecided: bool = False,
+    strict: Sequence[Finding] = (),
+    difference: Difference | None = None,
 ) -> Conclusion:
     """Accept a run only when something ran and was judged, all that the profile names ran, and nothing failed.
 
-    ``interrupted`` and ``undecided`` (what there is to judge does not tell) keep a run from being accepted.
+    ``interrupted`` and ``undecided`` (what there is to judge does not tell) keep a run from being accepted. It is
+    rejected by a failure that nobody waived, by what ``fail_on`` makes of ``strict``, the findings that no check of the
+    plan stands for, and by a regression since its baseline.
     """
-    failed = [result for result in results if result.outcome is Outcome.FAILED]
-    errors = [result for result in results if result.outcome is Outcome.ERROR]
+    failed = [result for result in results if result.outcome is Outcome.FAILED and result.is_broken]
+    errors = [result for result in results if result.outcome is Outcome.ERROR and result.is_broken]
+    waived = [result for result in results if result.waiver is not None]
+    regressions = difference.regressions if difference is not None else ()
     missing = [
         *_missing(stack, results, profile),
         *(["the run was interrupted before its end"] if interrupted else []),
@@ -75,22 +100,37 @@ def conclude(
             if undecided
             else []
         ),
+        *(["what ran failed, and is waived; nothing passed"] if waived and not _passed(results) else []),
+        *(
+            [f"the baseline {difference.before} holds no check that this run judged too"]
+            if difference is not None and not difference.compared
+            else []
+        ),
     ]
     reasons: list[str] = []
     if failed:
         reasons.append(f"{_count(len(failed), 'check')} failed: {_names(failed)}")
     if errors:
         reasons.append(f"{_count(len(errors), 'check')} ended in an error: {_names(errors)}")
+    if strict:
+        reasons.append(f"findings that this run fails on: {_listed([finding.key for finding in strict])}")
+    if regressions:
+        names = _listed([f"{change.aspect.value} {change.name}" for change in regressions])
+        reasons.append(f"{_count(len(regressions), 'regression')} since the baseline: {names}")
     reasons += missing
-    if failed or errors:
+    if failed or errors or strict or regressions:
         verdict = RunVerdict.REJECTED
     elif missing:
         verdict = RunVerdict.INCONCLUSIVE
     else:
         verdict = RunVerdict.ACCEPTED
-        passed = sum(result.outcome is Outcome.PASSED for result in results)
-        reasons.append(f"{_count(passed, 'check')} ran and passed, none failed")
+        rest = f"{_count(len(waived), 'failure')} waived" if waived else "none failed"
+        reasons.append(f"{_count(_passed(results), 'check')} ran and passed, {rest}")
     return Conclusion(verdict, tuple(reasons), tuple(_not_looked_at(stack, results, isolation)))
+
+
+def _passed(results: Sequence[Result]) -> int:
+    return sum(result.outcome is Outcome.PASSED for result in results)
 
 
 def _missing(stack: Stack, results: Sequence[Result], profile: Profile) -> Iterable[str]:
@@ -214,6 +254,9 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def _names(results: Sequence[Result], limit: int = 5) -> str:
-    names = [result.name for result in results]
+def _names(results: Sequence[Result]) -> str:
+    return _listed([result.name for result in results])
+
+
+def _listed(names: Sequence[str], limit: int = 5) -> str:
     return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_trtcheck.model.report import Outcome
 from pytest_trtcheck.report.html.element import Html, element, join
 from pytest_trtcheck.report.html.parts import (
     MAX_LISTED,
@@ -19,7 +18,13 @@ from pytest_trtcheck.report.html.parts import (
     state,
     table,
 )
-from pytest_trtcheck.report.sections import OUTCOME_WORDS, REASON_WORDS, not_run_by_reason, support_of_suites
+from pytest_trtcheck.report.sections import (
+    REASON_WORDS,
+    STATE_WORDS,
+    describe_waived,
+    not_run_by_reason,
+    support_of_suites,
+)
 from pytest_trtcheck.report.text import one_line
 
 if TYPE_CHECKING:
@@ -34,7 +39,7 @@ MAX_TEXTS = 100
 """Outputs of checks shown in full length."""
 _MESSAGE_BUDGET = 1_200_000
 """Characters for the messages of all checks together: 5,000 of them stay under 5 MB."""
-_ORDER = (Outcome.FAILED, Outcome.ERROR, Outcome.NOT_RUN, Outcome.PASSED)
+_ORDER = ("failed", "error", "waived", "not_run", "passed")
 
 
 def heat_maps(report: RunReport) -> Html:
@@ -114,10 +119,10 @@ def slowest(results: Sequence[Result]) -> Html:
     rows = [
         (
             seconds(result.seconds),
-            _bar(result.seconds / longest, TONES[result.outcome.value]),
+            _bar(result.seconds / longest, TONES[result.state]),
             code(result.name),
             one_line(result.provider, 60),
-            state(result.outcome.value),
+            state(result.state),
         )
         for result in ranked[:MAX_SLOWEST]
     ]
@@ -135,7 +140,7 @@ def _bar(share: float, tone: str) -> Html:
 
 def all_checks(report: RunReport) -> Html:
     """Return every check, failures first, in a table that can be filtered, searched and sorted."""
-    results = [result for outcome in _ORDER for result in report.results if result.outcome is outcome]
+    results = [result for kind in _ORDER for result in report.results if result.state == kind]
     if not results:
         return section("checks", "All checks", element("p", "No check was planned.", class_="note"))
     limit = max(min(_MESSAGE_BUDGET // len(results), 500), 80)
@@ -153,12 +158,14 @@ def _row(result: Result, limit: int, *, has_text: bool) -> Html:
     message = one_line(result.message, limit)
     if result.reason is not None:
         message = f"{result.reason.value}: {message or REASON_WORDS[result.reason]}"
+    if result.waiver is not None:
+        message = one_line(describe_waived(result), limit + 300)
     told: list[str] = [message]
     if has_text:
         told.append(details("output", block(result.text)))
     return element(
         "tr",
-        element("td", state(result.outcome.value)),
+        element("td", state(result.state)),
         element("td", element("code", one_line(result.name, 200))),
         element("td", one_line(result.suite, 40)),
         element("td", one_line(result.provider, 40)),
@@ -166,20 +173,20 @@ def _row(result: Result, limit: int, *, has_text: bool) -> Html:
             "td", seconds(result.seconds) if result.started or result.seconds else "", data_s=round(result.seconds, 4)
         ),
         element("td", *told),
-        data_o=result.outcome.value,
+        data_o=result.state,
     )
 
 
 def _controls(results: Sequence[Result]) -> Html:
     """Return search and filters; the script shows them, since without it they would do nothing."""
-    counts = {outcome: sum(result.outcome is outcome for result in results) for outcome in OUTCOME_WORDS}
+    counts = {kind: sum(result.state == kind for result in results) for kind in STATE_WORDS}
     boxes = [
         element(
             "label",
-            element("input", type="checkbox", name="outcome", value=outcome.value, checked=True),
-            f" {OUTCOME_WORDS[outcome]} ({count:,})",
+            element("input", type="checkbox", name="outcome", value=kind, checked=True),
+            f" {STATE_WORDS[kind]} ({count:,})",
         )
-        for outcome, count in counts.items()
+        for kind, count in counts.items()
         if count
     ]
     search = element(

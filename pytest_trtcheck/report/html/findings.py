@@ -22,8 +22,8 @@ from pytest_trtcheck.report.html.parts import (
     table,
 )
 from pytest_trtcheck.report.sections import (
-    OUTCOME_WORDS,
-    count_outcomes,
+    STATE_WORDS,
+    count_states,
     describe_faults,
     describe_source,
     group_findings,
@@ -69,13 +69,12 @@ def _subject(report: RunReport) -> list[Html]:
 
 
 def _tiles(report: RunReport) -> Html:
-    counts = dict.fromkeys(OUTCOME_WORDS, 0)
-    for of_suite in count_outcomes(report.results).values():
-        for outcome, count in of_suite.items():
-            counts[outcome] += count
-    groups = group_findings(report.findings)
+    suites = count_states(report.results).values()
+    totals = {kind: sum(counts.get(kind, 0) for counts in suites) for kind in STATE_WORDS}
+    counts = {kind: count for kind, count in totals.items() if count or kind != "waived"}
+    groups = group_findings(report)
     tiles = [
-        *((OUTCOME_WORDS[outcome], count, TONES[outcome.value]) for outcome, count in counts.items()),
+        *((STATE_WORDS[outcome], count, TONES[outcome]) for outcome, count in counts.items()),
         ("incompatible", len(groups.incompatible), "bad"),
         ("unknown", len(groups.unknown), "open"),
         ("warning" if len(groups.warnings) == 1 else "warnings", len(groups.warnings), "warn"),
@@ -113,7 +112,7 @@ def stack_table(rows: Sequence[StackRow]) -> Html:
 
 def findings(report: RunReport) -> Html:
     """Return what is wrong or cannot be told, each with its evidence, and what is compatible as a table."""
-    groups = group_findings(report.findings)
+    groups = group_findings(report)
     told = [
         ("incompatible", "Incompatible", groups.incompatible),
         ("unknown", "Unknown", groups.unknown),

@@ -17,14 +17,14 @@ MAX_BLOCK_LINES = 200
 
 SIGNS = {
     "compatible": "✓", "incompatible": "✕", "unknown": "?", "warning": "!",
-    "passed": "✓", "failed": "✕", "error": "✕", "not_run": "\N{EN DASH}",
+    "passed": "✓", "failed": "✕", "error": "✕", "waived": "≈", "conflict": "≠", "not_run": "\N{EN DASH}",
     "accepted": "✓", "rejected": "✕", "inconclusive": "?",
     "works": "✓", "fails": "✕", "refused": "⊘", "not run": "?", "not supported here": "·",
 }  # fmt: skip
 """One for each state, so that no colour has to be told from another."""
 TONES = {
     "compatible": "ok", "incompatible": "bad", "unknown": "open", "warning": "warn",
-    "passed": "ok", "failed": "bad", "error": "bad", "not_run": "none",
+    "passed": "ok", "failed": "bad", "error": "bad", "waived": "warn", "conflict": "bad", "not_run": "none",
     "accepted": "ok", "rejected": "bad", "inconclusive": "open",
     "works": "ok", "fails": "bad", "refused": "warn", "not run": "open", "not supported here": "none",
 }  # fmt: skip

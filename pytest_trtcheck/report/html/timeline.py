@@ -90,8 +90,8 @@ def _bars(members: Sequence[tuple[float, Result]], x: Scale) -> list[_Bar]:
     bars: list[_Bar] = []
     for start, result in members:
         left, right = x(start), x(start + max(result.seconds, 0))
-        tone = TONES[result.outcome.value]
-        words = f"{result.name}: {result.outcome.value.replace('_', ' ')}, {seconds(result.seconds)}"
+        tone = TONES[result.state]
+        words = f"{result.name}: {result.state.replace('_', ' ')}, {seconds(result.seconds)}"
         last = bars[-1] if bars else None
         if last and last.tone == tone and left - last.end < 1 and right - left < _LEAST_WIDTH:
             last.end, last.count = max(last.end, right), last.count + 1

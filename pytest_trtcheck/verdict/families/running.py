@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from pytest_trtcheck.model.report import Isolation, Result
     from pytest_trtcheck.rules.catalogue import Check
 
+RUNNING = frozenset({"TRC-RUN-001", "TRC-RUN-002"})
+"""Checks that judge how a run went, not the stack."""
 MEMORY_LEFT_LIMIT_BYTES = 256 * 1024 * 1024
 """Caching allocators keep some; a context and its kernels take about this much on first use."""
 

@@ -1,0 +1,76 @@
+"""What merging many reports costs, next to ``junitparser merge`` on the same runs: ``python -m bench.merge``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from bench.measure import columns, machine
+from pytest_trtcheck.report.json_report import to_json
+from pytest_trtcheck.report.junit import render_junit
+from tests.golden.sample import sample_stack
+from tests.unit.test_report_html import large_report
+
+
+def write_runs(folder: Path, reports: int, checks: int, stacks: int) -> None:
+    """Write reports of this many stacks, each into a folder of its own, as JSON and as JUnit."""
+    base = large_report(checks)
+    junit = render_junit(base)
+    for number in range(reports):
+        stack = sample_stack()
+        driver = replace(stack.facts["driver"], value=f"580.{number % stacks}")
+        report = replace(
+            base,
+            started=f"2026-11-20T{number // 3600 % 24:02}:{number // 60 % 60:02}:{number % 60:02}+00:00",
+            stack=replace(stack, facts={**stack.facts, "driver": driver}),
+        )
+        target = folder / f"run-{number:05}"
+        target.mkdir()
+        (target / "report.json").write_text(to_json(report), encoding="utf-8")
+        (target / "TEST-trtcheck.xml").write_text(junit, encoding="utf-8")
+
+
+def measured(command: list[str], statuses: tuple[int, ...]) -> tuple[str, str, str]:
+    """Run a command; return seconds on the clock, of the processor, and the largest process's memory."""
+    start = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    wall = time.perf_counter() - start
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode not in statuses:
+        raise SystemExit(f"{command}: exit {process.returncode}")
+    return f"{wall:.1f} s", f"{usage.ru_utime + usage.ru_stime:.1f} s", f"{usage.ru_maxrss / 1024:.0f} MB"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Time the merging of many reports.")
+    parser.add_argument("--reports", type=int, default=1000)
+    parser.add_argument("--checks", type=int, default=500)
+    options = parser.parse_args()
+    junitparser = str(Path(sys.executable).with_name("junitparser"))
+    print(f"{options.reports} reports of {options.checks} checks; {machine()}")
+    rows = []
+    for stacks in (1, 40, options.reports):
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            write_runs(folder, options.reports, options.checks, stacks)
+            ours = [sys.executable, "-m", "pytest_trtcheck", "merge", name, "--into", str(folder / "merged")]
+            rows.append((f"merge, {stacks} stacks, four formats", *measured(ours, (0, 1, 10))))
+            size = sum(path.stat().st_size for path in (folder / "merged").iterdir())
+            rows[-1] = (*rows[-1], f"{size / 1e6:.1f} MB")
+            if stacks == 1:
+                files = [str(path) for path in sorted(folder.glob("run-*/TEST-trtcheck.xml"))]
+                theirs = [junitparser, "merge", *files, str(folder / "merged.xml")]
+                rows.append(("junitparser merge, JUnit to JUnit", *measured(theirs, (0,))))
+                rows[-1] = (*rows[-1], f"{(folder / 'merged.xml').stat().st_size / 1e6:.1f} MB")
+    print(columns(("what", "clock", "processor", "largest process", "written"), rows))
+
+
+if __name__ == "__main__":
+    main()
