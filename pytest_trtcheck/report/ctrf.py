@@ -7,7 +7,6 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from pytest_trtcheck.model.components import title_of
-from pytest_trtcheck.model.report import Outcome
 from pytest_trtcheck.report.junit import MAX_BODY_BYTES, MAX_BODY_LINES, skip_message
 from pytest_trtcheck.report.sections import describe_waived
 from pytest_trtcheck.report.text import one_line, truncate
@@ -18,14 +17,14 @@ if TYPE_CHECKING:
 SPEC_VERSION = "0.0.0"
 """Of the working draft of 2025-11-24, which is what the format's own reporters write."""
 
-_STATUS = {Outcome.PASSED: "passed", Outcome.FAILED: "failed", Outcome.ERROR: "failed", Outcome.NOT_RUN: "skipped"}
+_STATUS = {"passed": "passed", "failed": "failed", "error": "failed", "waived": "other", "not_run": "skipped"}
 
 
 def render_ctrf(report: RunReport) -> str:
     """Return the report as a CTRF document. Outcomes keep their own word in ``rawStatus``."""
     start = _milliseconds(report.started)
     duration = round(max(report.seconds, 0) * 1000)
-    statuses = [_STATUS[result.outcome] for result in report.results]
+    statuses = [_STATUS[result.state] for result in report.results]
     document = {
         "reportFormat": "CTRF",
         "specVersion": SPEC_VERSION,
@@ -76,7 +75,7 @@ def _test(result: Result) -> dict[str, Any]:
         ]
     return {
         "name": one_line(result.name) or "unnamed",
-        "status": "other" if result.waiver is not None else _STATUS[result.outcome],
+        "status": _STATUS[result.state],
         "duration": duration,
         **({"start": start, "stop": start + duration} if start else {}),
         "suite": [one_line(result.suite) or "unnamed"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pytest_trtcheck.model.difference import Aspect, Change, Difference, Effect
 from pytest_trtcheck.model.facts import (
     Copy,
     Distribution,
@@ -27,6 +28,7 @@ from pytest_trtcheck.model.report import (
     RunVerdict,
     StackRow,
     SupportCell,
+    Waiver,
 )
 
 STARTED = "2026-11-20T10:00:00+00:00"
@@ -303,6 +305,26 @@ def sample_results() -> tuple[Result, ...]:
             worker="gw1",
         ),
         Result(
+            "TRC-ATT-002-fp16-hd256",
+            "TRC-ATT-002",
+            "attention",
+            node,
+            Outcome.FAILED,
+            message="root mean square 0.02, allowed 0.01; worst at row 3: found 0.52, expected 0.5",
+            seconds=0.25,
+            provider="torch_cudnn",
+            waiver=sample_waivers()[0],
+        ),
+        Result(
+            f"TRC-ATT-003-{HOSTILE}",
+            "TRC-ATT-003",
+            "attention",
+            node,
+            Outcome.ERROR,
+            message=HOSTILE,
+            waiver=sample_waivers()[1],
+        ),
+        Result(
             f"TRC-ATT-004-{HOSTILE}",
             "TRC-ATT-004",
             "attention",
@@ -321,6 +343,43 @@ def sample_results() -> tuple[Result, ...]:
         ),
     ]
     return (*of_findings, *of_reasons, *others)
+
+
+def sample_waivers() -> tuple[Waiver, ...]:
+    """Return a plain waiver and a hostile one."""
+    return (
+        Waiver(
+            "TRC-ATT-002-fp16-hd256",
+            "cuDNN 9.24 rounds head size 256 once more than before; the model in use has 128",
+            "serving@example.org",
+            "2026-12-31",
+            "https://example.org/tickets/7",
+            gpu="NVIDIA H*",
+            provider="torch_cudnn",
+            versions={"cudnn": "==9.24.*"},
+        ),
+        Waiver(HOSTILE, HOSTILE, HOSTILE, HOSTILE, HOSTILE, HOSTILE, HOSTILE, {HOSTILE: HOSTILE}),
+    )
+
+
+def sample_difference() -> Difference:
+    """Return a difference with a change of each effect, and a hostile one."""
+    return Difference(
+        "baselines/25.10.json",
+        "this run",
+        31,
+        (
+            Change(
+                Aspect.FINDING, "TRC-DRV-001-torch", "compatible", "incompatible", Effect.REGRESSION,
+                "The driver is older than the CUDA runtime in torch needs: found 550.54.14",
+            ),
+            Change(Aspect.TIME, "TRC-ATT-002-bf16-hd128", "0.50 s", "1.50 s", Effect.REGRESSION),
+            Change(Aspect.RESULT, HOSTILE, HOSTILE, HOSTILE, Effect.REGRESSION, HOSTILE),
+            Change(Aspect.RESULT, "TRC-ATT-002-fp16-hd64", "failed", "passed", Effect.IMPROVEMENT),
+            Change(Aspect.VERSION, "PyTorch", "2.12.1+cu129", "2.13.0+cu130", Effect.CHANGE, "newer"),
+        ),
+        ("the runs have different levels: standard and quick", HOSTILE),
+    )  # fmt: skip
 
 
 def sample_report() -> RunReport:
@@ -368,5 +427,8 @@ def sample_report() -> RunReport:
             CheckText("TRC-HST-001", HOSTILE, HOSTILE, HOSTILE, HOSTILE),
         ),
         locations=(Location("", "docker/Dockerfile", 3), Location("driver", f"docker/{HOSTILE}", 7)),
+        waivers=sample_waivers(),
+        difference=sample_difference(),
+        merged=("shard-1", HOSTILE),
         redacted=True,
     )

@@ -134,7 +134,7 @@ def test_every_section_is_there_with_its_content() -> None:
     page = Page(text)
     names = [attributes["id"] for attributes in page.having("section")]
     assert names == [
-        *("verdict", "stack", "findings", "support", "errors", "measured"),
+        *("verdict", "stack", "findings", "waived", "difference", "support", "errors", "measured"),
         *("timeline", "slowest", "notrun", "unseen", "checks", "run"),
     ]
     told = "\n".join(page.texts)
@@ -150,7 +150,14 @@ def test_every_section_is_there_with_its_content() -> None:
 
 def test_sections_without_content_are_left_out() -> None:
     bare = replace(
-        sample_report(), results=(), findings=(), support=(), table=(), not_looked_at=(), isolation=Isolation()
+        sample_report(),
+        results=(),
+        findings=(),
+        support=(),
+        table=(),
+        not_looked_at=(),
+        isolation=Isolation(),
+        difference=None,
     )
     names = [attributes["id"] for attributes in Page(render_html(bare)).having("section")]
     assert names == ["verdict", "findings", "checks", "run"]

@@ -43,6 +43,9 @@ def plain_report() -> RunReport:
         isolation=replace(report.isolation, notes=()),
         checks=report.checks[:1],
         locations=report.locations[:1],
+        waivers=report.waivers[:1],
+        difference=None,
+        merged=(),
         not_looked_at=(),
     )
 
@@ -59,7 +62,7 @@ def test_hostile_report_is_the_same_after_a_second_round() -> None:
 
 def test_schema_version_is_the_first_key_and_the_document_is_ascii() -> None:
     text = to_json(sample_report())
-    assert text.startswith('{\n "schema_version": 2,\n')
+    assert text.startswith('{\n "schema_version": 3,\n')
     assert text.isascii()
     assert text.endswith("}\n")
 
@@ -103,13 +106,13 @@ def changed(**changes: Any) -> str:
     [
         ("", "report line 1 column 1: expected JSON, found 'Expecting value'"),
         ('{\n "a": }', "report line 2 column 7: expected JSON, found 'Expecting value'"),
-        ("[]", "report schema_version: expected a whole number from 1 to 2, found null; name a report.json"),
-        ("{}", "report schema_version: expected a whole number from 1 to 2, found null; name a report.json"),
-        ('{"schema_version": true}', "report schema_version: expected a whole number from 1 to 2, found true;"),
-        ('{"schema_version": 0}', "report schema_version: expected a whole number from 1 to 2, found 0;"),
+        ("[]", "report schema_version: expected a whole number from 1 to 3, found null; name a report.json"),
+        ("{}", "report schema_version: expected a whole number from 1 to 3, found null; name a report.json"),
+        ('{"schema_version": true}', "report schema_version: expected a whole number from 1 to 3, found true;"),
+        ('{"schema_version": 0}', "report schema_version: expected a whole number from 1 to 3, found 0;"),
         (
-            '{"schema_version": 3, "novelty": 1}',
-            "report schema_version: expected at most 2, found 3; a newer pytest-trtcheck wrote this report: upgrade",
+            '{"schema_version": 4, "novelty": 1}',
+            "report schema_version: expected at most 3, found 4; a newer pytest-trtcheck wrote this report: upgrade",
         ),
         ('{"schema_version": 2, "a": NaN}', "report (top level): expected finite numbers, found NaN"),
         ('{"a": 1, "a": 2}', "report (top level): expected every key once, found 'a' twice in one object"),
@@ -177,10 +180,10 @@ def test_document_beyond_the_bound_is_not_parsed(monkeypatch: pytest.MonkeyPatch
 def test_report_of_a_file_comes_with_the_version_of_the_file(tmp_path: Path) -> None:
     older = Path(__file__).parents[1] / "golden" / "report-schema-1.json"
     stored = read_report(older)
-    assert (stored.path, stored.schema_version, stored.report.schema_version) == (older, 1, 2)
+    assert (stored.path, stored.schema_version, stored.report.schema_version) == (older, 1, 3)
     path = tmp_path / "report.json"
     path.write_text(to_json(sample_report()), encoding="utf-8")
-    assert (read_report(path).schema_version, read_report(path).report.verdict) == (2, sample_report().verdict)
+    assert (read_report(path).schema_version, read_report(path).report.verdict) == (3, sample_report().verdict)
 
 
 @pytest.mark.parametrize(
@@ -189,9 +192,9 @@ def test_report_of_a_file_comes_with_the_version_of_the_file(tmp_path: Path) -> 
         (b'{"schema_version": 2, "tool_ver', "report line 1 column 23: expected JSON, found 'Unterminated string"),
         (b"", "report line 1 column 1: expected JSON"),
         (b"\xff\xfe", "expected a report.json in UTF-8, found other bytes"),
-        (b'{"reportFormat": "CTRF"}', "report schema_version: expected a whole number from 1 to 2, found null; name a"),
+        (b'{"reportFormat": "CTRF"}', "report schema_version: expected a whole number from 1 to 3, found null; name a"),
         (b'{"schema_version": 2, "errors": []}', "report errors: expected one of the keys tool_version, "),
-        (b'{"schema_version": 9}', "report schema_version: expected at most 2, found 9; a newer pytest-trtcheck"),
+        (b'{"schema_version": 9}', "report schema_version: expected at most 3, found 9; a newer pytest-trtcheck"),
     ],
 )
 def test_file_that_is_no_report_is_told_in_one_line_with_its_name(tmp_path: Path, data: bytes, words: str) -> None:

@@ -70,10 +70,18 @@ def test_every_planned_check_is_present_once_with_its_outcome() -> None:
     xml = junitparser.xunit2.JUnitXml.fromstring(render_junit(report).encode())
     kinds = {junitparser.Failure: "failed", junitparser.Error: "error", junitparser.Skipped: "not_run"}
     outcomes = [kinds[type(case.result[0])] if case.result else "passed" for suite in xml for case in suite]
-    assert outcomes == [result.outcome.value for result in report.results]
+    assert outcomes == [result.outcome.value if result.waiver is None else "not_run" for result in report.results]
     identities = [(case.classname, case.name) for suite in xml for case in suite]
     assert len(set(identities)) == len(report.results)
-    assert (xml.tests, xml.failures, xml.errors) == (24, 5, 2)
+    assert (xml.tests, xml.failures, xml.errors) == (26, 5, 2)
+
+
+def test_waived_failure_is_a_skip_that_says_who_answers_for_it() -> None:
+    (suite,) = (suite for suite in rendered() if suite.attrib["name"] == "attention")
+    (case,) = (case for case in suite if case.attrib.get("name") == "TRC-ATT-002-fp16-hd256")
+    message = case.find("skipped").attrib["message"]  # type: ignore[union-attr]
+    assert message.startswith("waived: failed: root mean square 0.02, allowed 0.01")
+    assert "serving@example.org, until 2026-12-31" in message
 
 
 def test_counts_of_each_suite_add_up() -> None:

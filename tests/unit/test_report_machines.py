@@ -34,7 +34,13 @@ def clean_report() -> RunReport:
         entry for entry in base.findings if entry.verdict is Verdict.COMPATIBLE and entry.severity is Severity.INFO
     )
     return replace(
-        base, findings=compatible, results=passed, verdict=RunVerdict.ACCEPTED, verdict_reasons=("fine",), exit_status=0
+        base,
+        findings=compatible,
+        results=passed,
+        verdict=RunVerdict.ACCEPTED,
+        verdict_reasons=("fine",),
+        exit_status=0,
+        difference=None,
     )
 
 
@@ -46,7 +52,7 @@ def failing(count: int, text: str = "") -> RunReport:
         )
         for number in range(count)
     )
-    return replace(sample_report(), results=results, findings=())
+    return replace(sample_report(), results=results, findings=(), difference=None)
 
 
 def hostile_report() -> RunReport:
@@ -117,11 +123,19 @@ def test_sarif_results_and_rules_belong_together() -> None:
 
 def test_sarif_tells_each_problem_once_and_the_worst_first() -> None:
     run = sarif_run(sample_report())
-    assert len(run["results"]) == len(problems_of(sample_report())) == 9
-    levels = [result["level"] for result in run["results"]]
+    problems = [result for result in run["results"] if "suppressions" not in result]
+    assert len(problems) == len(problems_of(sample_report())) == 11
+    levels = [result["level"] for result in problems]
     assert levels == sorted(levels, key=["error", "warning", "note"].index)
     assert run["results"][0]["ruleId"] == "TRC-DRV-001"
     assert "apt-get install" in run["results"][0]["message"]["text"]
+
+
+def test_sarif_tells_waived_failures_as_suppressed() -> None:
+    results = sarif_run(sample_report())["results"]
+    first, _ = (result for result in results if "suppressions" in result)
+    assert (first["ruleId"], first["suppressions"][0]["kind"]) == ("TRC-ATT-002", "external")
+    assert "serving@example.org, until 2026-12-31" in first["suppressions"][0]["justification"]
 
 
 def test_sarif_rule_takes_its_words_from_the_catalogue_where_it_has_it() -> None:
@@ -164,7 +178,7 @@ def test_sarif_stays_within_what_github_takes() -> None:
 
 def test_own_test_of_the_site_has_a_rule_of_its_own() -> None:
     own = Result("tests/test_a.py::test_a", "", "tests", "n", Outcome.FAILED, message="no")
-    (result,) = sarif_run(replace(sample_report(), results=(own,), findings=()))["results"]
+    (result,) = sarif_run(replace(sample_report(), results=(own,), findings=(), difference=None))["results"]
     assert result["ruleId"] == OWN_TEST
 
 
@@ -180,7 +194,7 @@ def test_ctrf_counts_agree_with_its_tests() -> None:
     for status in ("passed", "failed", "skipped", "pending", "other"):
         assert summary[status] == counts[status]
     assert summary["stop"] - summary["start"] == 14500
-    assert {test["rawStatus"] for test in tests} == {outcome.value for outcome in Outcome}
+    assert {test["rawStatus"] for test in tests} == {"waived", *(outcome.value for outcome in Outcome)}
 
 
 def test_ctrf_numbers_are_whole_and_reasons_are_told() -> None:
@@ -202,7 +216,7 @@ def test_ctrf_carries_what_was_measured() -> None:
 
 def test_gitlab_entries_have_all_that_gitlab_asks_for() -> None:
     entries = json.loads(render_gitlab(sample_report()))
-    assert len(entries) == len({entry["fingerprint"] for entry in entries}) == 9
+    assert len(entries) == len({entry["fingerprint"] for entry in entries}) == 11
     for entry in entries:
         assert set(entry) == {"description", "check_name", "fingerprint", "severity", "location"}
         assert entry["severity"] in {"info", "minor", "major", "critical", "blocker"}
@@ -288,7 +302,7 @@ def test_nagios_line_has_one_bar_and_performance_data_after_it() -> None:
 
 
 def test_nagios_tells_why_a_run_without_reasons_ended_so() -> None:
-    assert " - rejected: 24 checks | " in render_nagios(replace(sample_report(), verdict_reasons=()))
+    assert " - rejected: 26 checks | " in render_nagios(replace(sample_report(), verdict_reasons=()))
 
 
 def test_termination_message_fits_and_ends_with_a_whole_line() -> None:
@@ -309,7 +323,7 @@ def test_check_that_a_finding_tells_of_is_not_told_twice() -> None:
 
 def test_undecided_and_left_out_checks_are_no_problem() -> None:
     result = Result("a", "TRC-ATT-001", "attention", "n", Outcome.NOT_RUN, Reason.LEVEL)
-    assert problems_of(replace(sample_report(), results=(result,), findings=())) == []
+    assert problems_of(replace(sample_report(), results=(result,), findings=(), difference=None)) == []
 
 
 def test_formats_are_written_for_the_golden_report() -> None:

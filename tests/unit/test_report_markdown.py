@@ -40,6 +40,8 @@ def test_verdict_comes_first_and_all_sections_follow_in_order() -> None:
         "## Unknown (1)",
         "## Warnings (1)",
         "## Checks",
+        "## Waived (2)",
+        "## Since the baseline",
         "## attention, by provider",
         "## Measured",
         "## Not run",
@@ -60,7 +62,14 @@ def test_every_verdict_is_told_in_words(verdict: RunVerdict, sign: str) -> None:
 
 def test_run_without_checks_and_findings_says_so() -> None:
     report = replace(
-        sample_report(), results=(), findings=(), table=(), support=(), not_looked_at=(), verdict_reasons=()
+        sample_report(),
+        results=(),
+        findings=(),
+        table=(),
+        support=(),
+        not_looked_at=(),
+        verdict_reasons=(),
+        difference=None,
     )
     text = render_markdown(report)
     assert headings(text) == ["# ❌ trtcheck: rejected", "## Checks"]
@@ -92,7 +101,7 @@ def test_compatible_findings_are_folded_away_with_their_source() -> None:
 
 def test_not_run_is_counted_by_reason_beside_passed() -> None:
     text = render_markdown(sample_report())
-    assert "| `attention` | 2 | 1 | 2 | 12 |" in text
+    assert "| `attention` | 2 | 1 | 2 | 2 | 12 |" in text
     for reason in Reason:
         assert re.search(rf"^\| `{reason.value}` \| [^|]+ \| \d+ \| `TRC-", text, re.MULTILINE)
 
@@ -121,7 +130,7 @@ def test_every_row_of_a_table_has_the_cells_of_its_header() -> None:
     hostile = tuple(StackRow(key, HOSTILE, f"a\\|{HOSTILE}\\", HOSTILE, "unknown") for key in ("nccl", HOSTILE))
     lines = outside_fences(render_markdown(replace(sample_report(), table=hostile)))
     tables = [list(block) for is_row, block in groupby(lines, lambda line: line.startswith("|")) if is_row]
-    assert [len(table) for table in tables] == [4, 3, 5, 6, 5, 14]
+    assert [len(table) for table in tables] == [4, 3, 5, 5, 3, 3, 6, 5, 14]
     for table in tables:
         assert len({line.count("|") for line in table}) == 1
 

@@ -176,7 +176,7 @@ def test_many_findings_are_cut_with_their_count() -> None:
 
 def test_not_run_is_told_beside_passed() -> None:
     lines = printed(sample_report(), 200)
-    assert "  attention: 2 passed, 1 failed, 2 error, 12 not run" in lines
+    assert "  attention: 2 passed, 1 failed, 2 error, 2 waived, 12 not run" in lines
     assert any(line.startswith("  not run: a component is missing (1), no GPU (1), ") for line in lines)
 
 
