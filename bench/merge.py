@@ -55,7 +55,7 @@ def main() -> None:
     options = parser.parse_args()
     junitparser = str(Path(sys.executable).with_name("junitparser"))
     print(f"{options.reports} reports of {options.checks} checks; {machine()}")
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for stacks in (1, 40, options.reports):
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)

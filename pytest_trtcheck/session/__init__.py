@@ -72,9 +72,16 @@ def _controlling(config: pytest.Config, run: Run) -> dict[str, object]:
 
     arrangement = arrange(config, run)
     run.gpu_count = arrangement.gpu_count
-    if arrangement.mode != "workers":
-        return {"conclusion": Conclusion(run, arrangement, None)}
-    from pytest_trtcheck.session.controller import Controller
+    if arrangement.mode == "workers":
+        from pytest_trtcheck.session.controller import Controller
 
-    controller = Controller(run, arrangement)
-    return {"controller": controller, "conclusion": Conclusion(run, arrangement, controller)}
+        controller = Controller(run, arrangement)
+        plugins: dict[str, object] = {"controller": controller}
+    else:
+        controller, plugins = None, {}
+    plugins["conclusion"] = Conclusion(run, arrangement, controller)
+    if not config.option.collectonly:
+        from pytest_trtcheck.session.progress import Progress
+
+        plugins["progress"] = Progress(run, arrangement, controller)
+    return plugins
