@@ -18,10 +18,10 @@ from pytest_trtcheck.report.text import one_line
 from pytest_trtcheck.rules.catalogue import Check
 from pytest_trtcheck.rules.profiles import Profile
 from pytest_trtcheck.verdict.families.running import RUNNING, running
+from pytest_trtcheck.verdict.families.waivers import WAIVERS, judge_waivers
 from pytest_trtcheck.verdict.overall import overall
 from pytest_trtcheck.verdict.run import ENDED, FailOn, conclude, rejecting, stack_table, status_of
 from pytest_trtcheck.verdict.support import support_table
-from pytest_trtcheck.verdict.waivers import WAIVERS, judge_waivers
 
 T = TypeVar("T")
 

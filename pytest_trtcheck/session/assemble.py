@@ -29,10 +29,11 @@ from pytest_trtcheck.rules.profiles import Profile
 from pytest_trtcheck.verdict import evaluate
 from pytest_trtcheck.verdict.difference import Side, compare
 from pytest_trtcheck.verdict.families.running import running
+from pytest_trtcheck.verdict.families.waivers import judge_waivers
 from pytest_trtcheck.verdict.overall import overall
 from pytest_trtcheck.verdict.run import ABOUT_TESTS, FailOn, conclude, rejecting, stack_table, status_of
 from pytest_trtcheck.verdict.support import support_table
-from pytest_trtcheck.verdict.waivers import judge_waivers, waive
+from pytest_trtcheck.verdict.waivers import waive
 
 
 @dataclass(frozen=True)

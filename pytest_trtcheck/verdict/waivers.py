@@ -1,38 +1,32 @@
-"""Failures that somebody answers for: which waiver holds for which result, and what is wrong with the waivers."""
+"""Failures that somebody answers for: which waiver holds for which result."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from pytest_trtcheck.errors import VersionError
-from pytest_trtcheck.model.finding import Finding, Severity, Source, Verdict
 from pytest_trtcheck.model.report import Outcome
 from pytest_trtcheck.model.versions import DottedVersion, VersionRange
 
 if TYPE_CHECKING:
     from pytest_trtcheck.model.facts import Stack
     from pytest_trtcheck.model.report import Result, Waiver
-    from pytest_trtcheck.rules.catalogue import Check
 
-EXPIRED, UNMATCHED, NEEDLESS = "TRC-WVR-001", "TRC-WVR-002", "TRC-WVR-003"
-WAIVERS = frozenset({EXPIRED, UNMATCHED, NEEDLESS})
-"""Checks that judge waivers, not the stack."""
-
-_BROKEN = (Outcome.FAILED, Outcome.ERROR)
+BROKEN = (Outcome.FAILED, Outcome.ERROR)
 
 
 def waiver_of(waivers: Sequence[Waiver], name: str, check_id: str, provider: str) -> Waiver | None:
     """Return the first of these waivers that names the check, on this provider; a check without an id has none."""
-    return next((waiver for waiver in waivers if _names(waiver, name, check_id, provider)), None)
+    return next((waiver for waiver in waivers if names(waiver, name, check_id, provider)), None)
 
 
 def in_force(waivers: Sequence[Waiver], stack: Stack, started: str) -> tuple[Waiver, ...]:
     """Return the waivers that hold for this stack on the day of the run."""
-    return tuple(waiver for waiver in waivers if not _is_over(waiver, started) and not _why_not_here(waiver, stack))
+    return tuple(waiver for waiver in waivers if not is_over(waiver, started) and not why_not_here(waiver, stack))
 
 
 def waive(waivers: Sequence[Waiver], results: Sequence[Result], stack: Stack, started: str) -> tuple[Result, ...]:
@@ -42,51 +36,25 @@ def waive(waivers: Sequence[Waiver], results: Sequence[Result], stack: Stack, st
         return tuple(results)
     return tuple(
         replace(result, waiver=waiver_of(holding, result.name, result.check_id, result.provider))
-        if result.outcome in _BROKEN
+        if result.outcome in BROKEN
         else result
         for result in results
     )
 
 
-def judge_waivers(
-    waivers: Sequence[Waiver], results: Sequence[Result], stack: Stack, started: str, catalogue: Mapping[str, Check]
-) -> Iterator[Finding]:
-    """Find fault with waivers that have expired, that match no check of this run, and that nothing needs any more."""
-    for number, waiver in enumerate(waivers, 1):
-        subject = f"{number}-{waiver.check}"
-        matched = [result for result in results if _names(waiver, result.name, result.check_id, result.provider)]
-        judged = [result for result in matched if result.outcome in (Outcome.PASSED, *_BROKEN)]
-        elsewhere = _why_not_here(waiver, stack)
-        if _is_over(waiver, started):
-            found = f"expired on {waiver.expires}; {_count(judged)} since"
-            yield _finding(catalogue[EXPIRED], subject, waiver, "a day that is still to come", found)
-        elif elsewhere:
-            yield _finding(catalogue[UNMATCHED], subject, waiver, "a waiver for this stack", elsewhere, Severity.INFO)
-        elif not matched:
-            on = f" on provider {waiver.provider}" if waiver.provider else ""
-            found = f"no check of this run is called {waiver.check}{on}"
-            yield _finding(catalogue[UNMATCHED], subject, waiver, "a check that the waiver is for", found)
-        elif judged and all(result.outcome is Outcome.PASSED for result in judged):
-            found = f"{judged[0].name} passes" if len(judged) == 1 else f"all {len(judged)} checks that it names pass"
-            yield _finding(catalogue[NEEDLESS], subject, waiver, "a failure to waive", found)
-
-
-def _count(judged: Sequence[Result]) -> str:
-    failed = sum(result.outcome in _BROKEN for result in judged)
-    return f"{failed} of {len(judged)} checks that it names fail" if judged else "no check that it names ran"
-
-
-def _names(waiver: Waiver, name: str, check_id: str, provider: str) -> bool:
+def names(waiver: Waiver, name: str, check_id: str, provider: str) -> bool:
+    """Tell whether a waiver is for a check, as far as name and provider say."""
     if not check_id or not (fnmatchcase(name, waiver.check) or fnmatchcase(check_id, waiver.check)):
         return False
     return not waiver.provider or fnmatchcase(provider, waiver.provider)
 
 
-def _is_over(waiver: Waiver, started: str) -> bool:
+def is_over(waiver: Waiver, started: str) -> bool:
+    """Tell whether a waiver had expired on the day of a run."""
     return date.fromisoformat(started[:10]) > date.fromisoformat(waiver.expires)
 
 
-def _why_not_here(waiver: Waiver, stack: Stack) -> str:
+def why_not_here(waiver: Waiver, stack: Stack) -> str:
     """Say what keeps a waiver from holding for this stack: the wrong GPU or version, or one that nobody knows."""
     if waiver.gpu:
         names = [gpu.name for gpu in stack.gpus] or [stack.value("gpu") or "none"]
@@ -116,22 +84,3 @@ def _fault_of_range(key: str, wanted: str) -> str:
     except VersionError as error:
         return f"versions.{key}: {error}"
     return ""
-
-
-def _finding(
-    check: Check, subject: str, waiver: Waiver, expected: str, found: str, severity: Severity = Severity.WARNING
-) -> Finding:
-    return Finding(
-        id=check.id,
-        subject=subject,
-        verdict=Verdict.COMPATIBLE,
-        severity=severity,
-        title=check.title,
-        components=(),
-        expected=expected,
-        found=found,
-        facts=(),
-        source=Source(check.source, confidence="measured"),
-        remedy=check.remedy,
-        detail=f"{waiver.check}{f', {waiver.scope}' if waiver.scope else ''}: {waiver.describe()}",
-    )

@@ -22,14 +22,14 @@ def running(results: Sequence[Result], isolation: Isolation, catalogue: Mapping[
     greedy = [result for result in results if (result.memory_left_bytes or 0) > MEMORY_LEFT_LIMIT_BYTES]
     if greedy:
         most = max(greedy, key=lambda result: result.memory_left_bytes or 0)
-        yield _warning(
+        yield warning_of(
             catalogue["TRC-RUN-001"],
             "gpu",
             expected=f"at most {MEMORY_LEFT_LIMIT_BYTES // 2**20} MiB more in use after a check than before it",
             found=f"{len(greedy)} left more; the most: {most.name}, {(most.memory_left_bytes or 0) // 2**20} MiB",
         )
     if isolation.restarts:
-        yield _warning(
+        yield warning_of(
             catalogue["TRC-RUN-002"],
             "workers",
             expected="no worker dies",
@@ -41,7 +41,8 @@ def _first(notes: Sequence[str], limit: int = 5) -> str:
     return "; ".join(notes[:limit]) + (f" and {len(notes) - limit} more" if len(notes) > limit else "")
 
 
-def _warning(check: Check, subject: str, *, expected: str, found: str) -> Finding:
+def warning_of(check: Check, subject: str, *, expected: str, found: str) -> Finding:
+    """Return a warning about the run itself, which no component is at fault for."""
     return Finding(
         id=check.id,
         subject=subject,
