@@ -1,7 +1,7 @@
-"""Write the JSON Schema of ``report.json`` from the data model, or check that the published one is up to date.
+"""Write the JSON Schemas of ``report.json`` and ``compatibility.json`` from the data model, or check those published.
 
-    python reports/make_schema.py            writes reports/report.schema.v2.json
-    python reports/make_schema.py --check    exit status 1 when the file differs from the model
+    python reports/make_schema.py            writes reports/report.schema.v3.json and compatibility.schema.v1.json
+    python reports/make_schema.py --check    exit status 1 when a file differs from the model
 
 The descriptions are the docstrings of the model.
 """
@@ -22,9 +22,13 @@ from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from pytest_trtcheck.model.codec import MAX_TEXT_CHARACTERS, is_required
+from pytest_trtcheck.model.compatibility import COMPATIBILITY_VERSION, Compatibility
 from pytest_trtcheck.model.report import SCHEMA_VERSION, RunReport
 
-SCHEMA_FILE = Path(__file__).with_name(f"report.schema.v{SCHEMA_VERSION}.json")
+_FILES: dict[str, tuple[type, int]] = {
+    "report": (RunReport, SCHEMA_VERSION),
+    "compatibility": (Compatibility, COMPATIBILITY_VERSION),
+}
 _SCALARS: dict[type, dict[str, Any]] = {
     str: {"type": "string", "maxLength": MAX_TEXT_CHARACTERS},
     bool: {"type": "boolean"},
@@ -33,16 +37,17 @@ _SCALARS: dict[type, dict[str, Any]] = {
 }
 
 
-def make_schema() -> dict[str, Any]:
-    """Return the schema of the report as this release writes and reads it."""
+def make_schema(name: str) -> dict[str, Any]:
+    """Return the schema of a document as this release writes and reads it."""
+    cls, version = _FILES[name]
     definitions: dict[str, Any] = {}
-    root = _schema_of(RunReport, definitions)
-    definitions["RunReport"]["properties"]["schema_version"]["const"] = SCHEMA_VERSION
-    definitions["RunReport"]["required"].append("schema_version")
+    root = _schema_of(cls, definitions)
+    definitions[cls.__name__]["properties"]["schema_version"]["const"] = version
+    definitions[cls.__name__]["required"].append("schema_version")
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$id": f"urn:pytest-trtcheck:report:v{SCHEMA_VERSION}",
-        "title": "report.json of pytest-trtcheck",
+        "$id": f"urn:pytest-trtcheck:{name}:v{version}",
+        "title": f"{name}.json of pytest-trtcheck",
         **root,
         "$defs": dict(sorted(definitions.items())),
     }
@@ -113,14 +118,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Write the JSON Schema of report.json from the data model.")
     parser.add_argument("--check", action="store_true", help="Write nothing; fail when the file is out of date")
     arguments = parser.parse_args()
-    text = json.dumps(make_schema(), indent=2, ensure_ascii=False) + "\n"
-    if arguments.check:
-        if not SCHEMA_FILE.is_file() or SCHEMA_FILE.read_text(encoding="utf-8") != text:
-            print(f"{SCHEMA_FILE.name} is not what the model says; run python reports/make_schema.py")
-            return 1
-        return 0
-    SCHEMA_FILE.write_text(text, encoding="utf-8")
-    return 0
+    status = 0
+    for name, (_, version) in _FILES.items():
+        path = Path(__file__).with_name(f"{name}.schema.v{version}.json")
+        text = json.dumps(make_schema(name), indent=2, ensure_ascii=False) + "\n"
+        if not arguments.check:
+            path.write_text(text, encoding="utf-8")
+        elif not path.is_file() or path.read_text(encoding="utf-8") != text:
+            print(f"{path.name} is not what the model says; run python reports/make_schema.py")
+            status = 1
+    return status
 
 
 if __name__ == "__main__":

@@ -136,12 +136,12 @@ def _read(source: Source, keys: tuple[str, ...]) -> Sheet | Unreadable:
         return Unreadable(source.name, one_line(str(error), 2000))
 
 
-NOT_A_TURN = frozenset({Reason.FILTERED.value, Reason.STOPPED.value})
-"""Reasons that say nothing of the check: another report of the same stack may have run it."""
+_NO_ANSWER = {Reason.STOPPED.value: 1, Reason.FILTERED.value: 2}
+"""Reasons that say nothing of the check itself; that somebody wanted it run counts more than that somebody did not."""
 
 _RANK = {"error": 0, "failed": 1, "waived": 2, "passed": 3, "not_run": 4}
 
 
 def weight(state: str, reason: str) -> int:
     """Return the place of an answer in the order in which one stands for several: the worst that ran comes first."""
-    return _RANK[state] + (1 if reason in NOT_A_TURN else 0)
+    return _RANK[state] + _NO_ANSWER.get(reason, 0)
