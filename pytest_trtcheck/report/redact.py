@@ -14,6 +14,7 @@ from enum import Enum
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from pytest_trtcheck.report.addresses import mask_addresses
 from pytest_trtcheck.report.secrets import is_secret_name, mask_secrets
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ class Redactor:
         masked = mask_secrets(text, REDACTED)
         if "GPU-" in masked or "MIG-" in masked:
             masked = _GPU_UUID.sub(lambda match: _masked_uuid(match[1], match[2]), masked)
+        masked = mask_addresses(masked)
         masked = _SERIAL.sub(rf"\g<1>{REDACTED}", masked)
         for rule in self._rules:
             masked = rule.pattern.sub(rule.mask, masked)

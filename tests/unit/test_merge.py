@@ -6,6 +6,7 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import jsonschema
@@ -331,7 +332,7 @@ def test_failure_while_writing_leaves_what_was_there(
 # Shards.
 
 
-def shards(tmp_path: Path, *ended: dict[str, str], **fields: object) -> Path:
+def shards(tmp_path: Path, *ended: dict[str, str], **fields: Any) -> Path:
     for number, outcomes in enumerate(ended):
         started = f"2026-11-20T10:00:{number:02}+00:00"
         write(tmp_path, f"shards/{number}", report(started=started, ended=outcomes, **fields))
@@ -390,10 +391,10 @@ def test_copy_of_a_shard_is_told_and_changes_nothing(tmp_path: Path, capsys: pyt
     ids=["level", "profile", "torch", "kind"],
 )
 def test_reports_of_other_runs_are_no_shards(
-    tmp_path: Path, fields: dict[str, object], words: str, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, fields: dict[str, Any], words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = shards(tmp_path, {"a": "passed"})
-    write(tmp_path, "shards/x", report(started="2026-11-20T12:00:00+00:00", ended={"b": "passed"}, **fields))  # type: ignore[arg-type]
+    write(tmp_path, "shards/x", report(started="2026-11-20T12:00:00+00:00", ended={"b": "passed"}, **fields))
     told = refused(capsys, "merge", folder, "--shards", "--into", tmp_path / "one")
     assert told.startswith(f"0, x: expected shards of one run, found {words}; without --shards")
     assert not (tmp_path / "one").exists()

@@ -249,3 +249,35 @@ def test_json_values_keep_their_kind() -> None:
     value = {"a": [1, 2.5, None, True, "x"], "b": {"c": "HF_TOKEN=abcdef"}}
     masked = Redactor().value(value)
     assert json.loads(json.dumps(masked)) == {"a": [1, 2.5, None, True, "x"], "b": {"c": "HF_TOKEN=<redacted>"}}
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("connect to 10.20.30.40:8000: refused", "connect to <ip>:8000: refused"),
+        ("http://192.168.1.7/v2 and root@172.16.0.4", "http://<ip>/v2 and root@<ip>"),
+        ("MASTER_ADDR=10.0.1.6", "MASTER_ADDR=<ip>"),
+        ("listening on 10.0.1.6", "listening on <ip>"),
+        ("bound to fe80::1ff:fe23:4567:890a", "bound to <ip>"),
+        ("peer 2001:db8:85a3::8a2e:370:7334 left", "peer <ip> left"),
+    ],
+)
+def test_addresses_are_masked(text: str, masked: str) -> None:
+    assert Redactor().text(text) == masked
+    assert Redactor().text(masked) == masked
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "TensorRT 10.13.0.35 and cuDNN 9.24.0.43 are here",
+        "10.0.1.6",
+        "libcudnn 9.24.0.43: not found",
+        "http://127.0.0.1:8000 and localhost:80",
+        "PCI 00000000:19:00.0 at 10:00:00 in c10::cuda::fd",
+        "2026-11-20T10:00:01.500+00:00",
+        "driver >=580.65.06, server 2.51.0",
+    ],
+)
+def test_versions_times_and_own_loopback_are_no_addresses(text: str) -> None:
+    assert Redactor().text(text) == text
