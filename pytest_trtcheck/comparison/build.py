@@ -10,6 +10,7 @@ from pytest_trtcheck.comparison.sheet import Entry, Feature, Sheet, weight
 from pytest_trtcheck.model.compatibility import Column, Compatibility, Conflict, Gap, Note, Row
 from pytest_trtcheck.model.components import title_of
 from pytest_trtcheck.model.report import Reason, RunVerdict
+from pytest_trtcheck.report.columns import shorten
 
 MAX_NAME = 80
 
@@ -173,7 +174,7 @@ def _name(sheet: Sheet, keys: Sequence[str]) -> str:
         value = sheet.facts.get(key)
         if value and key != "image":
             parts.append(value if key == "gpu" else f"{title_of(key)} {value}")
-    return ", ".join(parts)[:MAX_NAME] or f"{sheet.kind} {sheet.name}"[:MAX_NAME]
+    return shorten(", ".join(parts) or f"{sheet.kind} {sheet.name}", MAX_NAME)
 
 
 def _check_row(key: tuple[str, str], drafts: Sequence[_Draft]) -> Row:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pytest_trtcheck.model.components import title_of
+from pytest_trtcheck.model.components import BY_KEY, PLATFORM_TITLES, title_of
 from pytest_trtcheck.model.difference import Aspect, Change, Difference, Effect
 from pytest_trtcheck.model.facts import State
 from pytest_trtcheck.model.finding import Severity, Verdict
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 _FINDING_RANK = ("incompatible", "unknown", "warning", "compatible")
 _VERDICT_RANK = (RunVerdict.REJECTED, RunVerdict.INCONCLUSIVE, RunVerdict.ACCEPTED)
 _ORDER = {Effect.REGRESSION: 0, Effect.IMPROVEMENT: 1, Effect.CHANGE: 2}
+_TOLD = frozenset({"image", *PLATFORM_TITLES, *BY_KEY})
+"""Facts that are versions; others, such as counts and limits, change with the machine."""
 _JUDGED = frozenset({"passed", "failed", "error", "waived"})
 
 
@@ -192,7 +194,7 @@ def _versions(before: Stack, after: Stack) -> Iterator[Change]:
     for key in {**before.facts, **after.facts}:
         one, other = before.get(key), after.get(key)
         unread = {State.NOT_PROBED, State.UNREADABLE} & {one.state, other.state}
-        if key == "gpu" or unread or not (one.is_found or other.is_found):
+        if key == "gpu" or key not in _TOLD or unread or not (one.is_found or other.is_found):
             continue
         was, now = (fact.value or "of unknown version" if fact.is_found else "" for fact in (one, other))
         if was != now:
