@@ -9,9 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from pytest_trtcheck.comparison.build import Builder
+from pytest_trtcheck.comparison.sheet import sheet_of
+from pytest_trtcheck.model.compatibility import Compatibility
+from pytest_trtcheck.report.changes import render_difference_html
 from pytest_trtcheck.report.html import render_html
+from pytest_trtcheck.report.html.matrix import render_matrix_html
 from tests.browser import CHROMIUM, Browser
-from tests.golden.sample import sample_report
+from tests.golden.sample import sample_difference, sample_report
 from tests.unit.test_report_html import large_report
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium")
@@ -25,18 +30,35 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
         yield started
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with the golden report and a large one."""
+    """Return a folder with the golden report, large ones, a compatibility matrix and a difference."""
     folder = tmp_path_factory.mktemp("pages")
     for name, report in (("golden", sample_report()), ("large", large_report(2000)), ("huge", large_report(5000))):
         (folder / f"{name}.html").write_text(render_html(report), encoding="utf-8")
+    (folder / "matrix.html").write_text(render_matrix_html(large_matrix()), encoding="utf-8")
+    (folder / "diff.html").write_text(render_difference_html(sample_difference()), encoding="utf-8")
     return folder
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 420], ids=["wide", "narrow"])
-@pytest.mark.parametrize("name", ["golden", "large"])
+def large_matrix() -> Compatibility:
+    """Return a matrix of thirty stacks by 400 checks."""
+    builder = Builder()
+    base = large_report(400)
+    for number in range(30):
+        stack = replace(base.stack, facts={"driver": replace(base.stack.facts["driver"], value=f"580.{number}")})
+        builder.add(sheet_of(replace(base, stack=stack, seconds=number), f"run-{number}"))
+    return builder.build()
+
+
+@pytest.mark.parametrize(
+    ("name", "width", "dark"),
+    [
+        *(("golden", width, dark) for width in (1280, 420) for dark in (False, True)),
+        *(("large", 1280, False), ("large", 420, True), ("matrix", 1280, False), ("matrix", 420, True)),
+        ("diff", 1280, True),
+    ],
+)
 def test_page_opens_without_complaint_and_fits(
     browser: Browser, pages: Path, tmp_path: Path, name: str, width: int, dark: bool
 ) -> None:
