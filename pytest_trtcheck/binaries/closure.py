@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pytest_trtcheck.binaries.objects import is_relocated, read_object
 from pytest_trtcheck.binaries.search import Search
-from pytest_trtcheck.probe.providers import provider_of_library, provider_of_symbol
+from pytest_trtcheck.binaries.surroundings import NEARBY, Surroundings
 from pytest_trtcheck.probe.root import ReadError
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class Load:
     undefined: tuple[Undefined, ...] = ()
     """Empty when a library is missing: then it is not known what that would have defined."""
     assumed: tuple[str, ...] = ()
-    """Libraries of the driver that were taken as present: a container gets them from its host."""
+    """Libraries that were taken as present though they are not here; see Surroundings."""
 
     @property
     def loads(self) -> bool:
@@ -110,10 +110,10 @@ class Process:
         env: Mapping[str, str],
         *,
         program: str = "",
-        assume_driver: bool = True,
+        around: Surroundings | None = None,
     ) -> None:
         """Start ``program``, an executable, or nothing; libraries of LD_PRELOAD come with it."""
-        self.files, self.assume_driver = files, assume_driver
+        self.files, self.around = files, around or Surroundings()
         self.search = Search(files, search)
         self.mapped: list[Mapped] = []
         self.visible: list[Mapped] = []
@@ -160,7 +160,7 @@ class Process:
         seen = {id(first)}
         for mapped in scope:
             for name in mapped.shared.elf.needed:
-                if self.assume_driver and self._comes_with_driver(name, mapped):
+                if self.around.bring(name) and not self._is_here(name, mapped):
                     assumed.append(name)
                     continue
                 found = self._map(name, mapped, missing)
@@ -169,11 +169,17 @@ class Process:
                     scope.append(found)
         return scope
 
-    def _comes_with_driver(self, name: str, loader: Mapped) -> bool:
-        """Say whether the library is the driver's, and not here."""
-        if provider_of_library(name) != "driver" or any(mapped.answers_to(name) for mapped in self.mapped):
-            return False
-        return next(self.search.candidates(name, loader, self.program), None) is None
+    def _is_here(self, name: str, loader: Mapped) -> bool:
+        """Say whether the library is mapped, or the search would find it."""
+        if name in self.around.nearby or any(mapped.answers_to(name) for mapped in self.mapped):
+            return True
+        return next(self.search.candidates(name, loader, self.program), None) is not None
+
+    def _candidates(self, name: str, loader: Mapped | None) -> Iterator[tuple[str, str, str]]:
+        """Yield what the search comes to, then what Python code may have opened before."""
+        yield from self.search.candidates(name, loader, self.program)
+        for path in self.around.nearby.get(name, ()):
+            yield path, self.files.resolve(path), NEARBY
 
     def _map(self, name: str, loader: Mapped | None, missing: list[Missing]) -> Mapped | None:
         known = next((mapped for mapped in self.mapped if mapped.answers_to(name)), None)
@@ -181,7 +187,7 @@ class Process:
             known.names.add(name)
             return known
         reason = ""
-        candidates = self.search.candidates(name, loader, self.program)
+        candidates = self._candidates(name, loader)
         for path, real, found_by in candidates:
             same = next((mapped for mapped in self.mapped if mapped.real == real), None)
             if same is not None:
@@ -228,8 +234,8 @@ class Process:
 
     def _undefined(self, mapped: Mapped, scope: list[Mapped], assumed: list[str]) -> list[Undefined]:
         lost = [one for one in mapped.shared.symbols.imports if not one.is_weak and not _is_defined(one, scope)]
-        if assumed:
-            lost = [one for one in lost if provider_of_symbol(_text(one.name)) != "driver"]
+        if assumed or self.around.system:
+            lost = [one for one in lost if not self.around.define(_text(one.name), assumed, scope)]
         if not lost:
             return []
         calls = is_relocated(self.files, mapped.shared, lost)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from pytest_trtcheck.image.binaries import binary_facts
 from pytest_trtcheck.image.engines import engine_facts
 from pytest_trtcheck.image.pythons import find_pythons, python_facts
 from pytest_trtcheck.image.survey import Survey, survey
@@ -41,6 +42,7 @@ def probe_image(image: Image, target: Target, matrix: Matrix) -> Stack:
         **python_facts(pythons),
         **engine_facts(image.root, found.plans),
         **target_facts(target, matrix),
+        **binary_facts(image.root, found, env, pythons, target, seconds),
         "image": _image_fact(image, found),
     }
     for key in ("kernel", "wsl_kernel", "libcuda"):

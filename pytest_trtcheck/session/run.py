@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import sys
 import time
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -125,7 +126,12 @@ class Run:
             return given
         from pytest_trtcheck.probe.host import probe_host
 
-        return probe_host(self.settings.level)
+        stack = probe_host(self.settings.level)
+        if self.settings.level is Level.STATIC:
+            return stack
+        from pytest_trtcheck.binaries.host import gpu_code_of_host
+
+        return replace(stack, facts={**stack.facts, "gpu_code": gpu_code_of_host(stack, sys.path)})
 
     @cached_property
     def stack_suite(self) -> dict[str, Finding | Unasked]:

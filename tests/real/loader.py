@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pytest_trtcheck.binaries.closure import Load, Process
+from pytest_trtcheck.binaries.surroundings import Surroundings
 from pytest_trtcheck.model.facts import ImportStatus
 from pytest_trtcheck.probe.import_errors import classify
 from pytest_trtcheck.probe.ldso import loader_search
@@ -81,7 +82,9 @@ def is_as_predicted(truth: str, predicted: Sequence[str]) -> bool:
 def process_of(python: str, steps: Sequence[Step], library_path: str) -> Process:
     """Return the model of a process in which the steps were taken; nothing is assumed of a driver."""
     root, env = Root("/"), {"LD_LIBRARY_PATH": library_path}
-    process = Process(root, loader_search(root, env), env, program=root.resolve(python), assume_driver=False)
+    process = Process(
+        root, loader_search(root, env), env, program=root.resolve(python), around=Surroundings(driver=False)
+    )
     for path, is_global in steps:
         load = process.open(path, is_global=is_global)
         assert load.loads, (path, load.missing, load.nodes, load.undefined)

@@ -13,10 +13,12 @@ from pytest_trtcheck.verdict.families.cudnn import cudnn
 from pytest_trtcheck.verdict.families.device import device
 from pytest_trtcheck.verdict.families.driver import driver
 from pytest_trtcheck.verdict.families.engine import engine
+from pytest_trtcheck.verdict.families.gpu_code import gpu_code
 from pytest_trtcheck.verdict.families.host_driver import host_driver
 from pytest_trtcheck.verdict.families.imports import imports
 from pytest_trtcheck.verdict.families.kernels import kernels
 from pytest_trtcheck.verdict.families.libraries import libraries
+from pytest_trtcheck.verdict.families.loading import loading
 from pytest_trtcheck.verdict.families.packages import packages
 from pytest_trtcheck.verdict.families.pinned import pinned
 from pytest_trtcheck.verdict.families.pins import pins
@@ -52,7 +54,7 @@ _BY_VERSION: Mapping[_Family, frozenset[str]] = {
 }  # fmt: skip
 """What can be asked of versions alone; each family with the facts of which it needs at least one to ask anything."""
 
-_BY_LOOKING: tuple[_Family, ...] = (device, libraries, imports, packages, pinned)
+_BY_LOOKING: tuple[_Family, ...] = (device, libraries, loading, gpu_code, imports, packages, pinned)
 """What needs files, devices, metadata or imports of a stack that is there."""
 
 FAMILIES = (*_BY_VERSION, *_BY_LOOKING)

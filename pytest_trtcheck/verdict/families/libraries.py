@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 # The other libraries of a family come in the same package as the first, and are not looked up one by one.
 _FAMILY_BY_LIBRARY = {component.libraries[0]: component.key for component in COMPONENTS if component.libraries}
-_PART_OF = {"tensorrt_plugin": "tensorrt", "tensorrt_onnx_parser": "tensorrt"}
+PART_OF = {"tensorrt_plugin": "tensorrt", "tensorrt_onnx_parser": "tensorrt"}
+_JUDGED_BY_NEEDS = ("tensorrt", "tensorrt_lean", "tensorrt_dispatch", "torch", "tensorrt_llm", "torch_tensorrt")
+_CUDNN_CHECKS = {"tensorrt": "TRC-DNN-001", "torch": "TRC-DNN-002"}
 _CUDA_SUFFIX = re.compile(r"-cu(\d{2})(?:-|$)")
 
 
@@ -29,7 +31,7 @@ def libraries(context: Context) -> Iterator[Finding | Unasked]:
         if component.libraries:
             yield from _one_version(context, component.key)
     yield from _one_cuda_major(context)
-    for key in ("tensorrt", "tensorrt_lean", "tensorrt_dispatch", "torch", "tensorrt_llm", "torch_tensorrt"):
+    for key in _JUDGED_BY_NEEDS:
         yield from _needed(context, key)
 
 
@@ -57,6 +59,18 @@ def wants(fact: Fact, family: str) -> dict[str, str]:
     for soname, path in pairs:
         asked.setdefault(soname, path)
     return asked
+
+
+def told_missing(context: Context, key: str) -> dict[str, str]:
+    """Return the SONAMEs that a component's files ask for and that are not there, each with the check that tells."""
+    told: dict[str, str] = {}
+    for sonames in context.fact(key).details.get("needed", {}).values():
+        for soname in sonames:
+            family = family_of(soname)
+            check = _CUDNN_CHECKS.get(key, "") if family == "cudnn" else "TRC-LIB-003"
+            if family and check and key in _JUDGED_BY_NEEDS and not has_soname(context.fact(family), soname):
+                told[soname] = f"{check}-{key}"
+    return told
 
 
 def _one_version(context: Context, key: str) -> Iterator[Finding]:
@@ -114,7 +128,7 @@ def _needed(context: Context, key: str) -> Iterator[Finding]:
     soname, (path, family) = next(iter(missing.items()))
     without = tuple(dict.fromkeys(family for _, family in missing.values()))
     yield context.incompatible(
-        "TRC-LIB-003", key, components=tuple(dict.fromkeys(_PART_OF.get(name, name) for name in (*without, key))),
+        "TRC-LIB-003", key, components=tuple(dict.fromkeys(PART_OF.get(name, name) for name in (*without, key))),
         facts=(key, *without), expected=join(sorted(missing)),
         found=join(what_is_there(context, name) for name in without),
         detail=f"{path} needs {soname}", source=measured(f"NEEDED entries of {path}"),
