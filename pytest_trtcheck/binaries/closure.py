@@ -179,7 +179,8 @@ class Process:
         """Yield what the search comes to, then what Python code may have opened before."""
         yield from self.search.candidates(name, loader, self.program)
         for path in self.around.nearby.get(name, ()):
-            yield path, self.files.resolve(path), NEARBY
+            if self.files.is_file(path):
+                yield path, self.files.resolve(path), NEARBY
 
     def _map(self, name: str, loader: Mapped | None, missing: list[Missing]) -> Mapped | None:
         known = next((mapped for mapped in self.mapped if mapped.answers_to(name)), None)

@@ -180,6 +180,7 @@ class _Reader(TypeReader):
 
 def _last_name(text: str) -> str:
     """Return ``Tensor`` of ``at::Tensor<a::b>``: the name that its constructors bear."""
+    text = text.partition("[abi:")[0] if text.endswith("]") and text.count("[abi:") == 1 else text
     depth, end = 0, len(text)
     for place in range(len(text) - 1, -1, -1):
         char = text[place]

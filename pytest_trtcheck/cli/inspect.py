@@ -74,10 +74,38 @@ def _lines(stack: Stack) -> Iterator[str]:
     yield from (f"python {_flat(prefix)}" for prefix in stack.get("python_prefixes").details.get("prefixes", ()))
     yield from (f"engine {_flat(plan)}" for plan in stack.get("engines").details.get("plans", ()))
     yield from (f"engine folder {_flat(one)}" for one in stack.get("engines").details.get("tensorrt_llm", ()))
+    yield from _loading(stack.get("loading"))
+    yield from _gpu_code(stack.get("gpu_code"))
     unread = [fact for fact in stack.facts.values() if fact.state is State.UNREADABLE]
     yield from (f"could not be read: {title_of(fact.key)}: {fact.reason}" for fact in unread)
     problems = (text for fact in stack.facts.values() for text in fact.details.get("problems", ()))
     yield from (f"could not be read: {text}" for text in dict.fromkeys(problems))
+
+
+def _loading(fact: Fact) -> Iterator[str]:
+    for module in fact.details.get("modules", ()):
+        if module["loads"]:
+            continue
+        lost = [f"{one['library']} not found" for one in module.get("missing", ())]
+        lost += [f"{one['node']} not in {one['library']}" for one in module.get("nodes", ())]
+        lost += [f"{one['name']} not defined" for one in module.get("undefined", ())]
+        yield f"would not load: {module['path']}: {', '.join(lost) or 'built for Python ' + str(module.get('python'))}"
+
+
+def _gpu_code(fact: Fact) -> Iterator[str]:
+    """Yield a line for each component: all architectures, whatever files they are in."""
+    by_component: dict[str, set[str]] = {}
+    for file in fact.details.get("files", ()):
+        codes = by_component.setdefault(file["component"] or "others", set())
+        codes.update(code for text in file["sets"] for code in text.split())
+    for key, codes in by_component.items():
+        yield f"GPU code of {key}: {' '.join(sorted(codes, key=_by_number))}"
+
+
+def _by_number(code: str) -> tuple[bool, int, str]:
+    kind, _, rest = code.partition("_")
+    digits = rest.partition(":")[0].rstrip("af?")
+    return kind != "sm", int(digits) if digits.isdigit() else 0, rest
 
 
 def _others(fact: Fact) -> list[Any]:
