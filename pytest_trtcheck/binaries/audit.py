@@ -58,9 +58,10 @@ def component_of(path: str) -> str:
     """Return the component that a file belongs to: by its package, else by its name; empty for a stranger."""
     name = path.rpartition("/")[2]
     inside = _SITE.sub("", path, count=1) if _SITE.match(path) else ""
-    top = inside.partition("/")[0].removesuffix(".libs")
-    if top and top != "nvidia":
-        return provider_of_module(top.partition(".")[0]) or provider_of_library(name)
+    top = inside.partition("/")[0]
+    if top and top != "nvidia" and not top.endswith(".libs"):
+        # libtorchaudio is no library of torch: of a package that is no component, nothing is.
+        return provider_of_module(top)
     return "triton_server" if _BACKEND.match(path) else provider_of_library(name)
 
 

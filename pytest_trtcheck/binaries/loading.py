@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,13 +14,13 @@ from pytest_trtcheck.binaries.surroundings import Surroundings
 from pytest_trtcheck.model.facts import Fact, State
 from pytest_trtcheck.probe.elf import read_elf
 from pytest_trtcheck.probe.ldso import loader_search
-from pytest_trtcheck.probe.providers import provider_of_library
+from pytest_trtcheck.probe.providers import provider_of_library, provider_of_symbol
 from pytest_trtcheck.probe.root import ReadError, Root, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from pytest_trtcheck.binaries.closure import Load, Mapped
+    from pytest_trtcheck.binaries.closure import Load, Mapped, Undefined
     from pytest_trtcheck.binaries.opened import File
 
 KEY = "loading"
@@ -177,11 +178,22 @@ def _missing(load: Load, process: Process) -> dict[str, Any]:
             for one in load.nodes[:MAX_TOLD]
         ]
     if load.undefined:
-        told["undefined"] = [blamed(one, load, process) for one in load.undefined[:MAX_TOLD]]
+        told["undefined"] = [blamed(one, load, process) for one in _of_each(load.undefined)[:MAX_TOLD]]
         told["undefined_count"] = len(load.undefined)
     if load.assumed:
         told["assumed"] = list(load.assumed[:MAX_TOLD])
     return told
+
+
+def _of_each(undefined: Sequence[Undefined]) -> list[Undefined]:
+    """Return the first symbol of each provider, then the second: many of one must not hide the others."""
+    seen: Counter[str] = Counter()
+    places = []
+    for one in undefined:
+        provider = provider_of_symbol(one.symbol)
+        places.append((seen[provider], one))
+        seen[provider] += 1
+    return [one for _, one in sorted(places, key=lambda pair: pair[0])]
 
 
 def _fits(file: File, version: str) -> bool:

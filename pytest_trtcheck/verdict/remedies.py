@@ -18,10 +18,14 @@ _SONAME_IS_VERSION = {"cudnn", "nccl", "tensorrt", "tensorrt_lean", "tensorrt_di
 
 def for_missing_library(context: Context, soname: str, provider: str) -> str:
     """Return the command that brings ``libcudnn.so.8``."""
+    if provider in {"tensorrt_plugin", "tensorrt_onnx_parser"} and not context.has("tensorrt"):
+        provider = "tensorrt"
     component = BY_KEY.get(provider)
     number = soname.rpartition(".so.")[2].partition(".")[0]
     if provider == "driver":
         return "Start the container with the NVIDIA runtime (--gpus all), or install the driver on the host."
+    if provider == "torch" and context.value("torch_cuda") == "none":
+        return f"Install a build of PyTorch for CUDA: the one that is installed is for the CPU and has no {soname}."
     if component is None or not number.isdigit():
         return f"Install the package that brings {soname}, or add its folder to LD_LIBRARY_PATH."
     if provider in {"tensorrt_plugin", "tensorrt_onnx_parser"} or (provider == "tensorrt" and _bindings_only(context)):

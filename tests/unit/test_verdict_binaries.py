@@ -40,9 +40,13 @@ def image(*modules: dict[str, Any], copies: tuple[dict[str, Any], ...] = (), **v
     return stack(loading, kind="image", dists=dists, **values)
 
 
-MISSING = {"missing": [{"library": "libcublas.so.12", "needed_by": "/site/vllm/_C.abi3.so", "reason": ""}]}
-NODE = {"nodes": [{"node": "GLIBC_2.38", "library": "/lib/libc.so.6", "needed_by": "/site/vllm/_C.abi3.so"}]}
-GONE = {
+MISSING: dict[str, Any] = {
+    "missing": [{"library": "libcublas.so.12", "needed_by": "/site/vllm/_C.abi3.so", "reason": ""}]
+}
+NODE: dict[str, Any] = {
+    "nodes": [{"node": "GLIBC_2.38", "library": "/lib/libc.so.6", "needed_by": "/site/vllm/_C.abi3.so"}]
+}
+GONE: dict[str, Any] = {
     "symbol": "_ZN3c106DeviceC1ERKSs", "name": "c10::Device::Device(std::string const&)", "provider": "torch",
     "needed_by": "/site/vllm/_C.abi3.so", "searched": ["/site/torch/lib/libc10.so"], "old_strings": True,
 }  # fmt: skip
@@ -74,7 +78,7 @@ def test_what_the_import_can_do_without_is_a_warning() -> None:
 
 def test_what_checks_of_the_components_own_files_tell_is_told_once() -> None:
     needs = {"needed": {"/site/torch_tensorrt/lib/libtorchtrt.so": ["libnvinfer.so.10"]}}
-    lost = {"missing": [{"library": "libnvinfer.so.10", "needed_by": "/site/x.so", "reason": ""}]}
+    lost: dict[str, Any] = {"missing": [{"library": "libnvinfer.so.10", "needed_by": "/site/x.so", "reason": ""}]}
     given = image(module("torch_tensorrt", **lost), dists=[dist("torch-tensorrt", "2.8.0")])
     given = stack(given.facts["loading"], fact("torch_tensorrt", "2.8.0", details=needs), kind="image")
     told = answers(given)
@@ -126,7 +130,7 @@ def test_several_copies_are_told_with_the_one_that_wins() -> None:
     assert finding(image(module(), copies=(one, other)), "TRC-ELF-005-cudnn").severity is Severity.WARNING
 
 
-def carrying(component: str, path: str, *sets: str, gpu: str = "H100", sm: str = "9.0", **values: str) -> Stack:
+def carrying(component: str, path: str, *sets: str, gpu: str = "H100", sm: str = "9.0", **values: Any) -> Stack:
     file = {"component": component, "path": path, "sets": dict.fromkeys(sets, 3)}
     return stack(fact("gpu_code", "1 files", details={"files": [file]}), kind="image", gpu=gpu, sm=sm, **values)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from pytest_trtcheck.binaries.running import JETSON
 from pytest_trtcheck.model.components import title_of
 from pytest_trtcheck.model.finding import Severity
 from pytest_trtcheck.model.report import Reason
@@ -42,14 +43,21 @@ def architecture(context: Context) -> Iterator[Finding | Unasked]:
 
 
 def runs_on(compiled: Iterable[str], capability: str) -> bool:
-    """Say whether machine code for one of these capabilities runs on the GPU: same major, minor not above."""
+    """Say whether machine code for one of these capabilities runs on the GPU: same major, minor not above.
+
+    Jetson boards run code of exactly their own capability, and theirs runs nowhere else.
+    """
     return _runs_on(tuple(compiled), capability)
 
 
 @lru_cache(maxsize=5000)
 def _runs_on(compiled: tuple[str, ...], capability: str) -> bool:
     have = spans.parsed(capability).key
-    return any(key[0] == have[0] and key[1] <= have[1] for key in (spans.parsed(one).key for one in compiled))
+    keys = [spans.parsed(one).key for one in compiled]
+    apart = {10 * key[0] + key[1] for key in (have, *keys)} & JETSON
+    if 10 * have[0] + have[1] in apart:
+        return have in keys
+    return any(key[0] == have[0] and key[1] <= have[1] and 10 * key[0] + key[1] not in apart for key in keys)
 
 
 def _no_row(context: Context, check: str, subject: str, key: str) -> Finding:

@@ -66,7 +66,11 @@ def _found(context: Context, key: str, modules: Sequence[Module]) -> Finding | U
     if lost and lost <= set(told):
         why = f"{_some(sorted(lost))} not found: see {join(sorted({told[name] for name in lost}))}"
         return context.unasked("TRC-ELF-001", key, Reason.NOT_APPLICABLE, why)
-    return _judged(context, "TRC-ELF-001", key, modules, "missing", _missing)
+    rest = [
+        {**module, "missing": [one for one in module.get("missing", ()) if one["library"] not in told]}
+        for module in modules
+    ]
+    return _judged(context, "TRC-ELF-001", key, rest, "missing", _missing)
 
 
 def _judged(
@@ -105,14 +109,23 @@ def _missing(context: Context, key: str, modules: Sequence[Module]) -> Words:
     first = next(iter(lost.values()))
     providers = [provider_of_library(name) for name in lost]
     known = tuple(dict.fromkeys(name for name in providers if name))
-    there = join(what_is_there(context, name) for name in known if name in BY_KEY and name != key)
-    reason = f" ({first['reason']})" if first["reason"] else ""
+    there = join(what_is_there(context, name) for name in known if _is_library(name) and name != key)
+    remedy = for_missing_library(context, str(first["library"]), providers[0])
+    if first["reason"]:
+        # It is there, and no use: a name of its own and the reason say more than who asks for it.
+        broken = f"{_name(first['library'])} cannot be used"
+        remedy = f"Install again what brings {_name(first['library'])}."
+        return {"components": (key,), "found": broken, "detail": str(first["reason"]), "remedy": remedy}
     return {
         "components": tuple(dict.fromkeys(PART_OF.get(name, name) for name in (*known, key))),
         "found": f"{_some(list(lost))} not found" + (f"; there is {there}" if there else ""),
-        "detail": f"{first['needed_by']} needs {first['library']}{reason}",
-        "remedy": for_missing_library(context, str(first["library"]), providers[0]),
+        "detail": f"{first['needed_by']} needs {first['library']}",
+        "remedy": remedy,
     }
+
+
+def _is_library(key: str) -> bool:
+    return key in BY_KEY and bool(BY_KEY[key].libraries)
 
 
 def _nodes(context: Context, key: str, modules: Sequence[Module]) -> Words:
