@@ -23,6 +23,8 @@ _MAX_SETS = 60
 """Different sets of architectures told of one file; the most seen are 21 (vLLM 0.11)."""
 _HOW = "headers of fat binaries and cubins; nothing was run"
 _SITE = re.compile(r".*/(?:site|dist)-packages/")
+_MODULE_FILES = {"flash_attn_2_cuda": "flash_attn"}
+"""Modules that lie in the site folder itself."""
 _BACKEND = re.compile(r"/opt/tritonserver/backends/")
 
 
@@ -61,7 +63,7 @@ def component_of(path: str) -> str:
     top = inside.partition("/")[0]
     if top and top != "nvidia" and not top.endswith(".libs"):
         # libtorchaudio is no library of torch: of a package that is no component, nothing is.
-        return provider_of_module(top)
+        return _MODULE_FILES.get(top.partition(".")[0]) or provider_of_module(top)
     return "triton_server" if _BACKEND.match(path) else provider_of_library(name)
 
 
