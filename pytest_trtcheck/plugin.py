@@ -114,6 +114,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--trtcheck-no-redact", action="store_true", default=False,
         help="Leave host names, user names, home folders, GPU UUIDs and what looks like a secret in the reports",
     )  # fmt: skip
+    group.addoption(
+        "--trtcheck-engine", dest="trtcheck_engine", metavar="PATH", action="append", default=None,
+        help="TensorRT engine, or folder of engines, to be loaded here in a child process; may be given several times",
+    )  # fmt: skip
     text = "Folder of site rows added to the version matrix; may be given several times"
     group.addoption(
         "--trtcheck-matrix", dest="trtcheck_matrix", metavar="DIR", action="append", default=None, help=text

@@ -28,7 +28,7 @@ OPS = (
 )  # fmt: skip
 ABILITIES = (
     "inspect", "timing_cache", "refit", "contexts", "version_compatible", "hardware_compatible", "weight_streaming",
-    "onnx",
+    "onnx", "lean_runtime",
 )  # fmt: skip
 """What a provider may be able to do beside building and running."""
 
@@ -93,6 +93,21 @@ class Graph:
             found[node.output] = node.settings.get("to") or found[node.inputs[0]]
         return found
 
+    @cached_property
+    def ranks(self) -> Mapping[str, int]:
+        """The number of dimensions of every tensor, those inside of ``repeat`` included."""
+        found = {one.name: len(one.shape) for one in self.inputs} | {one.name: len(one.shape) for one in self.weights}
+        for node in flat(self.nodes):
+            rank = found[node.inputs[0]]
+            if node.op == "gather":
+                rank += found[node.inputs[1]] - 1
+            elif node.op == "reshape":
+                rank = len(node.settings["shape"])
+            elif node.op == "matmul" or node.op in BINARY:
+                rank = max(rank, found[node.inputs[1]])
+            found[node.output] = rank
+        return found
+
 
 def flat(nodes: Sequence[Node]) -> Iterator[Node]:
     """Yield all nodes; those in the body of a ``repeat`` before it."""
@@ -147,6 +162,8 @@ class BuildRequest:
     timing_cache: bytes | None = None
     """What an earlier build gave back; empty for a new cache, None for none."""
     workspace_bytes: int = 1 << 30
+    model: bytes = b""
+    """An ONNX model to build in place of the case's graph; only for providers with the ability ``onnx``."""
 
 
 @dataclass(frozen=True)
@@ -180,8 +197,8 @@ class EngineSession(Protocol):
     def add_context(self) -> int:
         """Return the number of one more execution context. Needed for the ability ``contexts``."""
 
-    def refit(self, weights: Mapping[str, np.ndarray]) -> None:
-        """Put other values into constants. Needed for the ability ``refit``."""
+    def refit(self, case: EngineCase, weights: Mapping[str, np.ndarray]) -> None:
+        """Put other values into the constants of the case that was built. Needed for the ability ``refit``."""
 
     def close(self) -> None:
         """Free everything."""
@@ -194,9 +211,11 @@ class EngineProvider(Protocol):
     A site returns its own from the hook ``pytest_trtcheck_engine_providers``. The class must be importable without its
     library: ``why_not`` and ``abilities`` are asked while planning, in a process that loads nothing native.
 
-    Two more attributes may be there. ``component``: the library's key in the stack vocabulary; the provider is left
-    out where that is not found. ``factory``: ``module:callable`` that makes the provider in a fresh process; without it
-    plans are not loaded in another process than the one that built them.
+    More attributes may be there. ``component``: the library's key in the stack vocabulary; the provider is left out
+    where that is not found. ``factory``: ``module:callable`` that makes the provider in a fresh process; without it
+    plans are not loaded in another process than the one that built them. ``needs_gpu``: True where nothing can be built
+    without one; its checks are then told as not run. ``used_bytes()``: memory of the GPU in use.
+    ``of_other_release(plan)``: the plan as another release would have marked it, empty where that cannot be told.
     """
 
     name: str

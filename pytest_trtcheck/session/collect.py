@@ -38,9 +38,17 @@ def present_suites(stack: Stack, settings: Settings) -> list[str]:
     ]
 
 
-def native_suites() -> frozenset[str]:
-    """Return the bundled suites that run native code in the process that runs them."""
-    return frozenset(name for name, suite in _suites() if suite.NATIVE)
+def native_suites(config: pytest.Config, run: Run) -> frozenset[str]:
+    """Return the bundled suites that run native code in the process that runs them.
+
+    A package that can tell whether it does so here has ``runs_native``.
+    """
+    found = [(name, suite) for name, suite in _suites() if suite.NATIVE and name in run.suites]
+    return frozenset(name for name, suite in found if getattr(suite, "runs_native", _always)(config, run))
+
+
+def _always(config: pytest.Config, run: Run) -> bool:  # noqa: ARG001 - as a package's own
+    return True
 
 
 def provider_plugins() -> list[Any]:

@@ -69,4 +69,4 @@ def _needs_workers(config: pytest.Config, run: Run) -> bool:
         return False
     from pytest_trtcheck.session.collect import native_suites
 
-    return config.args_source is pytest.Config.ArgsSource.ARGS or bool(run.suites & native_suites())
+    return config.args_source is pytest.Config.ArgsSource.ARGS or bool(native_suites(config, run))

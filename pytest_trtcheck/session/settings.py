@@ -69,6 +69,8 @@ class Settings:
     """What the file of ``--trtcheck-waivers`` holds."""
     baseline: Side | None = None
     """The run of ``--trtcheck-baseline``."""
+    engines: tuple[Path, ...] = ()
+    """Plans to be loaded."""
     image: ImageSettings | None = None
     """The image to judge; None to judge this machine or what is described."""
     triton_url: Address | None = None
@@ -108,6 +110,7 @@ def read_settings(config: pytest.Config) -> Settings:
         redact=not config.option.trtcheck_no_redact,
         waivers=_waivers(config),
         baseline=_baseline(config),
+        engines=_engines(config, level),
         image=image,
         triton_url=_triton_url(config),
         model_repository=_model_repository(config),
@@ -279,6 +282,42 @@ def _static(config: pytest.Config) -> Level:
     if config.option.trtcheck_level is not None and _choice(config, "level", Level) is not Level.STATIC:
         raise OptionError("--trtcheck-level: an image is judged at level static, nothing of it is run; leave it out")
     return Level.STATIC
+
+
+MAX_ENGINES = 64
+
+
+def _engines(config: pytest.Config, level: Level) -> tuple[Path, ...]:
+    """Return the plans that were named, those of a folder by name; OptionError where nothing would load them."""
+    given = config.option.trtcheck_engine
+    if not given:
+        return ()
+    if level is Level.STATIC or _text(config, "stack"):
+        raise OptionError(
+            "--trtcheck-engine: engines are loaded on this machine; level static and --trtcheck-stack load nothing"
+        )
+    found = [path for text in given for path in _plans_at(Path(config.invocation_params.dir, text), text)]
+    if len(found) > MAX_ENGINES:
+        raise OptionError(f"--trtcheck-engine: expected at most {MAX_ENGINES} engines, found {len(found)}")
+    return tuple(found)
+
+
+def _plans_at(path: Path, text: str) -> list[Path]:
+    from pytest_trtcheck.probe.plan_files import SUFFIXES, is_plan_name
+
+    try:
+        if path.is_file():
+            return [path]
+        if not path.exists():
+            raise OptionError(f"--trtcheck-engine: expected an engine or a folder of engines, found nothing at {text}")
+        found = (
+            sorted(one for one in path.iterdir() if is_plan_name(one.name) and one.is_file()) if path.is_dir() else []
+        )
+    except (OSError, ValueError) as error:
+        raise OptionError(f"--trtcheck-engine: {text!r} cannot be read: {error}") from None
+    if not found:
+        raise OptionError(f"--trtcheck-engine: expected files ending in {' or '.join(SUFFIXES)}, found none in {text}")
+    return found
 
 
 def _report_folder(config: pytest.Config) -> Path:

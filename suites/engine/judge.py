@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 
 from pytest_trtcheck._suites.engine.elsewhere import load_elsewhere
+from pytest_trtcheck._suites.engine.found import LEAST_WORDS, MOST_WORDS, Found, WrongError
 from pytest_trtcheck._suites.engine.numerics import Drawn
 from pytest_trtcheck._suites.engine.reference import Reference, make_reference
+from pytest_trtcheck._suites.engine.refusals import bad_input, bad_onnx
 from pytest_trtcheck._suites.support.judgement import FAILED, PASSED, REFUSED, Judgement
 from pytest_trtcheck._suites.support.words import first_line
 from pytest_trtcheck.model.report import Measurement
@@ -27,21 +29,10 @@ if TYPE_CHECKING:
 Arrays = Mapping[str, np.ndarray]
 SECONDS_ELSEWHERE = 40.0
 """Time for a fresh process to load a plan and run it; a library may take long to import."""
-_MOST_WORDS = 400
-_LEAST_WORDS = 8
-"""Characters of a refusal below which it says nothing."""
 _MEMORY_MARGIN_BYTES = 4 << 20
 _MEMORY_CYCLES = 3
 _NARROW_TYPES = ("half", "fp16", "bfloat16", "bf16", "int8", "fp8", "int4", "fp4")
 """What an inspector calls types that have no place in an engine of a graph in fp32 alone."""
-
-
-class _WrongError(Exception):
-    """A check found something; the text says what."""
-
-    def __init__(self, words: str, comparison: Comparison | None = None) -> None:
-        super().__init__(words)
-        self.comparison = comparison
 
 
 @dataclass
@@ -65,12 +56,12 @@ class Bench:
             words, comparison = ASPECTS[aspect](self)
         except (KeyboardInterrupt, pytest.exit.Exception):
             raise
-        except _WrongError as wrong:
+        except WrongError as wrong:
             return Judgement(FAILED, str(wrong), comparison=wrong.comparison)
         except (Refused, NotImplementedError) as refusal:
-            return Judgement(REFUSED, first_line(refusal, _MOST_WORDS))
+            return Judgement(REFUSED, first_line(refusal, MOST_WORDS))
         except BaseException as error:  # noqa: BLE001 - whatever a library raises is its result
-            message = f"{type(error).__name__}: {first_line(error, _MOST_WORDS)}"
+            message = f"{type(error).__name__}: {first_line(error, MOST_WORDS)}"
             return Judgement(FAILED, message, text=traceback.format_exc())
         return Judgement(PASSED, words, comparison=comparison)
 
@@ -99,10 +90,10 @@ class Bench:
         built = self.provider.build(self.case, weights, request)
         self.measurements.append(Measurement(name, round(time.perf_counter() - begun, 4), "s"))
         if not isinstance(built, Built) or not isinstance(built.plan, bytes) or not built.plan:
-            raise _WrongError(f"expected a plan of some bytes from build, found {type(built).__name__}")
+            raise WrongError(f"expected a plan of some bytes from build, found {type(built).__name__}")
         changed = [one for one, array in self.drawn.weights.items() if not np.array_equal(array, weights[one])]
         if changed:
-            raise _WrongError(f"building changed the constants {', '.join(changed)}")
+            raise WrongError(f"building changed the constants {', '.join(changed)}")
         return built
 
     def prepared(self, sizes: Mapping[str, int], draw: int = 0) -> tuple[dict[str, np.ndarray], Reference]:
@@ -132,7 +123,7 @@ class Bench:
         session.run(given, outputs, context)
         changed = [name for name, array in inputs.items() if not np.array_equal(array, given[name])]
         if changed:
-            raise _WrongError(f"running changed the inputs {', '.join(changed)}")
+            raise WrongError(f"running changed the inputs {', '.join(changed)}")
         return outputs
 
     def compared(self, found: Arrays, sizes: Mapping[str, int], reference: Reference | None = None) -> Comparison:
@@ -141,15 +132,12 @@ class Bench:
         name, comparison = reference.judge(found)
         if not comparison.is_within:
             where = ", ".join(f"{dim} {size}" for dim, size in sizes.items()) or "fixed shapes"
-            raise _WrongError(f"output {name} at {where}: {comparison.describe()}", comparison)
+            raise WrongError(f"output {name} at {where}: {comparison.describe()}", comparison)
         return comparison
 
     def all_sizes(self) -> list[dict[str, int]]:
         """Return the largest, the smallest and the usual sizes; what is left over of a larger run would be seen."""
         return [self.case.sizes(which) for which in (2, 0, 1)] if self.case.is_dynamic else [{}]
-
-
-Found = tuple[str, "Comparison | None"]
 
 
 def _numbers(bench: Bench, *options: str) -> Found:
@@ -175,16 +163,16 @@ def _outside(bench: Bench) -> Found:
         sizes = bench.case.outside()
         try:
             bench.run(session, sizes)
-        except _WrongError:
+        except WrongError:
             raise
         except Exception as refusal:  # noqa: BLE001 - any exception is a refusal, if it says why
-            words = first_line(refusal, _MOST_WORDS)
-            if len(str(refusal).strip()) < _LEAST_WORDS:
-                raise _WrongError(
+            words = first_line(refusal, MOST_WORDS)
+            if len(str(refusal).strip()) < LEAST_WORDS:
+                raise WrongError(
                     f"sizes {sizes} are beyond the profile; the refusal does not say so: {words}"
                 ) from None
         else:
-            raise _WrongError(f"sizes {sizes} are beyond the profile, built for {dict(bench.case.dims)}, and were run")
+            raise WrongError(f"sizes {sizes} are beyond the profile, built for {dict(bench.case.dims)}, and were run")
         comparison = bench.compared(bench.run(session, usual), usual)
     return words, comparison
 
@@ -199,7 +187,7 @@ def _repeat(bench: Bench) -> Found:
     for name, array in once.items():
         different = int((array.view(np.uint32) != again[name].view(np.uint32)).sum())
         if different:
-            raise _WrongError(f"output {name}: {different} of {array.size} elements have other bits in a second run")
+            raise WrongError(f"output {name}: {different} of {array.size} elements have other bits in a second run")
     return "same bits", None
 
 
@@ -210,8 +198,19 @@ def _elsewhere(bench: Bench) -> Found:
     plan = bench.built().plan
     found = load_elsewhere(bench.provider, plan, inputs, reference.poisoned(), SECONDS_ELSEWHERE)
     if found.problem:
-        raise _WrongError(found.problem)
+        raise WrongError(found.problem)
     bench.measurements.append(Measurement("load in a fresh process", found.seconds, "s"))
+    return "", bench.compared(found.outputs, sizes)
+
+
+def _lean_runtime(bench: Bench) -> Found:
+    """Check that the lean runtime, in a fresh process, runs a version-compatible plan."""
+    sizes = bench.all_sizes()[-1]
+    inputs, reference = bench.prepared(sizes)
+    plan, options = bench.built("version_compatible").plan, frozenset({"lean_runtime"})
+    found = load_elsewhere(bench.provider, plan, inputs, reference.poisoned(), SECONDS_ELSEWHERE, options)
+    if found.problem:
+        raise WrongError(found.problem)
     return "", bench.compared(found.outputs, sizes)
 
 
@@ -219,7 +218,7 @@ def _timing_cache(bench: Bench) -> Found:
     """Check that a build fills a timing cache, and that a second build takes it and is right."""
     first = bench.build(BuildRequest(timing_cache=b""), "build with an empty timing cache")
     if not first.timing_cache:
-        raise _WrongError("the first build gave no timing cache back")
+        raise WrongError("the first build gave no timing cache back")
     second = bench.build(BuildRequest(timing_cache=first.timing_cache), "build with that timing cache")
     sizes = bench.all_sizes()[-1]
     with bench.session(second) as session:
@@ -233,7 +232,7 @@ def _refit(bench: Bench) -> Found:
     new = Drawn.of(bench.case, bench.seed + 1).weights
     with bench.session(bench.built("refit"), "refit") as session:
         bench.compared(bench.run(session, sizes), sizes)
-        session.refit(new)
+        session.refit(bench.case, new)
         found = bench.run(session, sizes)
     return "", bench.compared(found, sizes, make_reference(bench.case, new, inputs))
 
@@ -252,13 +251,13 @@ def _inspect(bench: Bench) -> Found:
     """Check that the engine tells its layers, and that one of a graph in fp32 alone has no narrower type in it."""
     built = bench.built("inspect")
     if not built.layers:
-        raise _WrongError("expected layers from the engine's inspector, found none")
+        raise WrongError("expected layers from the engine's inspector, found none")
     types = {word for layer in built.layers for word in layer.types.lower().replace("/", " ").split()}
     narrow = sorted(word for word in types if any(word.startswith(kind) for kind in _NARROW_TYPES))
     if narrow and set(bench.case.graph.dtypes.values()) <= {"fp32", "int32"}:
-        raise _WrongError(f"the graph is fp32 alone, and the engine has layers in {', '.join(narrow)}")
+        raise WrongError(f"the graph is fp32 alone, and the engine has layers in {', '.join(narrow)}")
     bench.measurements.append(Measurement("layers", len(built.layers), "layers"))
-    return ", ".join(sorted({layer.types for layer in built.layers}))[:_MOST_WORDS], None
+    return ", ".join(sorted({layer.types for layer in built.layers}))[:MOST_WORDS], None
 
 
 def _memory(bench: Bench) -> Found:
@@ -273,7 +272,7 @@ def _memory(bench: Bench) -> Found:
     left = used[-1] - used[0]
     bench.measurements.append(Measurement("memory left per engine", left / (_MEMORY_CYCLES - 1), "bytes"))
     if left > _MEMORY_MARGIN_BYTES:
-        raise _WrongError(f"{left} bytes of GPU memory are left after {_MEMORY_CYCLES - 1} engines were freed")
+        raise WrongError(f"{left} bytes of GPU memory are left after {_MEMORY_CYCLES - 1} engines were freed")
     return f"{left} bytes left", None
 
 
@@ -291,6 +290,9 @@ ASPECTS: dict[str, Callable[[Bench], Found]] = {
     "refit": _refit,
     "contexts": _contexts,
     "memory": _memory,
+    "lean_runtime": _lean_runtime,
+    "bad_input": bad_input,
+    "bad_onnx": bad_onnx,
     **{name: _with_option(name) for name in ("onnx", "version_compatible", "hardware_compatible", "weight_streaming")},
 }
 """What is checked, by name."""

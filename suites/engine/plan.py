@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -38,6 +38,9 @@ CHECK_OF_ASPECT = {
     "version_compatible": "TRC-BLD-004",
     "hardware_compatible": "TRC-BLD-004",
     "weight_streaming": "TRC-BLD-007",
+    "lean_runtime": "TRC-BLD-004",
+    "bad_input": "TRC-BLD-010",
+    "bad_onnx": "TRC-BLD-010",
 }
 EVERY_CASE = ("numbers", "outside", "elsewhere")
 """What is checked of each case; all else costs a build of its own and is checked of a few."""
@@ -52,6 +55,9 @@ CASES_OF_ASPECT = {
     "version_compatible": ("gemm_bias-fp16",),
     "hardware_compatible": ("gemm_bias-fp16",),
     "weight_streaming": ("decoder-fp16",),
+    "lean_runtime": ("gemm_bias-fp16",),
+    "bad_input": ("gemm_bias-fp16",),
+    "bad_onnx": ("gemm_bias-fp16",),
 }
 _ELSEWHERE_AT_QUICK = ("gemm_bias-fp16", "decoder-fp16")
 """A fresh process imports the library again, which takes seconds."""
@@ -72,6 +78,14 @@ class Planned:
 
 
 @dataclass(frozen=True)
+class Idle:
+    """A check of a provider that can do nothing without a GPU, where there is none."""
+
+    provider: EngineProvider
+    check_id: str
+
+
+@dataclass(frozen=True)
 class Plan:
     """What to run."""
 
@@ -80,6 +94,7 @@ class Plan:
     broken: tuple[BrokenHook, ...]
     unsupported: tuple[Unsupported, ...]
     left_out: tuple[str, ...]
+    idle: tuple[Idle, ...] = ()
 
 
 PLAN: pytest.StashKey[Plan] = pytest.StashKey()
@@ -95,16 +110,20 @@ def plan_of(config: pytest.Config, run: Run) -> Plan:
 def _make_plan(config: pytest.Config, run: Run) -> Plan:
     from pytest_trtcheck._suites.engine.cases import cases
 
-    chosen, where = cases(run.settings.level), run.where
+    chosen, where = cases(run.settings.level), where_of(run)
     found = find_providers(config, HOOK, "build")
     broken = list(found.broken)
     checks: list[Planned] = []
     unsupported: list[Unsupported] = []
     left_out: list[str] = []
+    idle: list[Idle] = []
     for provider in found.usable:
         try:
             component = ask(partial(component_of, provider))
             if component and component not in where.versions:
+                continue
+            if where.device != "cuda" and getattr(provider, "needs_gpu", False):
+                idle += [Idle(provider, check) for check in sorted({*CHECK_OF_ASPECT.values()})]
                 continue
             refusals = ask(partial(_refusals, provider, chosen, where))
             abilities = ask(partial(_abilities, provider, where))
@@ -117,7 +136,14 @@ def _make_plan(config: pytest.Config, run: Run) -> Plan:
         lacking = [ability for ability in ABILITIES if ability not in abilities]
         if able and lacking:
             left_out.append(f"engine: {provider.name} has no {', '.join(lacking)} here")
-    return Plan(tuple(checks), tuple(broken), tuple(unsupported), tuple(left_out))
+    return Plan(tuple(checks), tuple(broken), tuple(unsupported), tuple(left_out), tuple(idle))
+
+
+def where_of(run: Run) -> Where:
+    """Return where engines would run: unlike kernels they need a GPU, and no torch that was built for one."""
+    gpus = run.stack.gpus if run.gpu_count else ()
+    where = replace(run.where, device="cpu", compute_capability="")
+    return replace(where, device="cuda", compute_capability=gpus[0].compute_capability) if gpus else where
 
 
 def _refusals(provider: EngineProvider, chosen: Sequence[EngineCase], where: Where) -> dict[str, str]:
@@ -148,7 +174,10 @@ def _checks(
 
 def _applies(aspect: str, case: EngineCase, provider: EngineProvider, abilities: frozenset[str], level: Level) -> bool:
     """Say whether a check is made of a case."""
-    if aspect in ABILITIES and aspect not in abilities:
+    needed = "onnx" if aspect == "bad_onnx" else aspect
+    if needed in ABILITIES and needed not in abilities:
+        return False
+    if aspect == "lean_runtime" and not getattr(provider, "factory", ""):
         return False
     if aspect == "outside":
         return case.is_dynamic

@@ -61,6 +61,9 @@ class Standin:
 
     def build(self, case: EngineCase, weights: Mapping[str, np.ndarray], request: BuildRequest) -> Built:
         """Return the graph as a document."""
+        for dim, (low, usual, high) in case.dims.items():
+            if not 0 < low <= usual <= high:
+                raise PlanError(f"profile of {dim}: expected sizes above 0 in order, found {low}, {usual}, {high}")
         document = {
             "graph": asdict(case.graph),
             "dims": self.profile(case),
@@ -80,6 +83,10 @@ class Standin:
         except (zlib.error, ValueError) as error:
             raise PlanError(f"a damaged plan: {error}") from error
         return self.session(_graph(document["graph"]), document["dims"], _unpacked(document["weights"]))
+
+    def of_other_release(self, plan: bytes) -> bytes:
+        """Return a plan of the stand-in 2."""
+        return plan.replace(b" 1\n", b" 2\n", 1)
 
     def session(self, graph: Graph, dims: Mapping[str, Any], weights: dict[str, np.ndarray]) -> Session:
         """Return what runs a plan."""
@@ -124,7 +131,7 @@ class Session:
         self.contexts += 1
         return self.contexts - 1
 
-    def refit(self, weights: Mapping[str, np.ndarray]) -> None:
+    def refit(self, case: EngineCase, weights: Mapping[str, np.ndarray]) -> None:  # noqa: ARG002
         """Take other values."""
         self.weights.update({name: array.astype(np.float64) for name, array in weights.items()})
 

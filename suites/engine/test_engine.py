@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_trtcheck._suites.engine import NEEDS
 from pytest_trtcheck._suites.engine.plan import BROKEN_HOOK_CHECK, CHECK_OF_ASPECT, plan_of
 from pytest_trtcheck.model.report import Reason
 from pytest_trtcheck.providers.base import component_of
@@ -14,7 +13,7 @@ from pytest_trtcheck.session import compared, fail, measured, not_run, run_of
 
 if TYPE_CHECKING:
     from pytest_trtcheck._suites.engine.judge import Bench
-    from pytest_trtcheck._suites.engine.plan import Planned
+    from pytest_trtcheck._suites.engine.plan import Idle, Planned
     from pytest_trtcheck._suites.support.registry import BrokenHook
     from pytest_trtcheck.providers import EngineCase, EngineProvider
 
@@ -27,6 +26,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         mark = pytest.mark.trtcheck_check(BROKEN_HOOK_CHECK)
         metafunc.parametrize("hook", [pytest.param(hook, id=hook.plugin, marks=mark) for hook in plan.broken])
         return
+    if "idle" in metafunc.fixturenames:
+        metafunc.parametrize(
+            "idle",
+            [pytest.param(one, id=f"{one.check_id}-{one.provider.name}", marks=_idle_marks(one)) for one in plan.idle],
+        )
+        return
     run.unsupported += plan.unsupported
     run.left_out += plan.left_out
     if plan.checks:
@@ -36,12 +41,16 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     )
 
 
+def _idle_marks(idle: Idle) -> list[pytest.MarkDecorator]:
+    return [pytest.mark.trtcheck_check(idle.check_id), pytest.mark.trtcheck_provider(idle.provider.name)]
+
+
 def _marks(planned: Planned) -> list[pytest.MarkDecorator]:
     component = component_of(planned.provider)
     return [
         pytest.mark.trtcheck_check(CHECK_OF_ASPECT[planned.aspect]),
         pytest.mark.trtcheck_provider(planned.provider.name, *sorted({*planned.case.features, planned.aspect})),
-        pytest.mark.trtcheck_needs(*dict.fromkeys((*NEEDS, *([component] if component else [])))),
+        pytest.mark.trtcheck_needs("numpy", *([component] if component else [])),
         pytest.mark.trtcheck_group(f"{planned.provider.name}-{planned.case.name}"),
     ]
 
@@ -49,6 +58,13 @@ def _marks(planned: Planned) -> list[pytest.MarkDecorator]:
 def test_hook(hook: BrokenHook, request: pytest.FixtureRequest) -> None:
     """Tell of providers that could not be had, each plugin once."""
     fail(request, hook.words, f"{hook.plugin}: {hook.words}")
+
+
+def test_without_gpu(idle: Idle, request: pytest.FixtureRequest) -> None:
+    """Say of each check that it could not be made."""
+    not_run(
+        request, Reason.NO_GPU, f"{idle.provider.name} builds and runs engines on a GPU only, and there is none to use"
+    )
 
 
 def test_engine(planned: Planned, request: pytest.FixtureRequest) -> None:

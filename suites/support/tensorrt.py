@@ -1,4 +1,4 @@
-"""One adapter for TensorRT 8.6 to 11.4: define a network, build it, load the plan, run it on torch's tensors.
+"""One adapter for TensorRT 8.6 to 11.4: define a network, build it, load the plan, run it on tensors.
 
 Only what all these releases share is used, and what differs is asked for by name: integer values of flags move between
 releases, members come and go. Two things need a branch. Networks are strongly typed where a release can do so (9.0 on;
@@ -14,7 +14,7 @@ from __future__ import annotations
 import ctypes
 import importlib
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -34,19 +34,21 @@ _DTYPES = {
     "uint8": "UINT8",
     "bool": "BOOL",
     "fp8_e4m3": "FP8",
+    "int4": "INT4",
 }
-"""Members of ``DataType``. BF16 and INT64 came with 9.0."""
-_OF_TORCH = {
-    "torch.float32": "fp32",
-    "torch.float16": "fp16",
-    "torch.bfloat16": "bf16",
-    "torch.int8": "int8",
-    "torch.int32": "int32",
-    "torch.int64": "int64",
-    "torch.uint8": "uint8",
-    "torch.bool": "bool",
-    "torch.float8_e4m3fn": "fp8_e4m3",
+"""Members of ``DataType``. BF16 and INT64 came with 9.0, INT4 with 10.0."""
+_OF_ARRAYS = {
+    "float32": "fp32",
+    "float16": "fp16",
+    "bfloat16": "bf16",
+    "int8": "int8",
+    "int32": "int32",
+    "int64": "int64",
+    "uint8": "uint8",
+    "bool": "bool",
+    "float8_e4m3fn": "fp8_e4m3",
 }
+"""As NumPy names types, and torch with its own name before them."""
 _PRECISIONS = {"fp16": "FP16", "bf16": "BF16", "int8": "INT8", "fp8_e4m3": "FP8"}
 """Members of ``BuilderFlag`` that allow a precision in a weakly typed network; all gone from 11.0."""
 _NO_KERNEL = ("Could not find any implementation", "is not supported", "is unsupported", "Unsupported")
@@ -104,7 +106,7 @@ class TensorRT:
 
     def dtype_like(self, tensor: torch.Tensor) -> Any:
         """Return the member of ``DataType`` for a tensor of torch's."""
-        name = _OF_TORCH.get(str(tensor.dtype))
+        name = _OF_ARRAYS.get(str(tensor.dtype).removeprefix("torch."))
         if name is None:
             raise TensorRTRefusal(f"TensorRT has no data type for {tensor.dtype}")
         return self.dtype(name)
@@ -116,9 +118,13 @@ class TensorRT:
         """
         return Draft(self, self.can_be_strongly_typed if strongly_typed is None else strongly_typed, precisions)
 
-    def load(self, plan: Any) -> Engine:
-        """Deserialize a plan: bytes, or what ``Draft.plan`` returned."""
-        return Engine(self, plan)
+    def load(self, plan: Any, *, host_code: bool = False, prepare: Callable[[Any], None] | None = None) -> Engine:
+        """Deserialize a plan: bytes, or what ``Draft.plan`` returned.
+
+        ``host_code`` lets a version-compatible plan bring its own runtime; ``prepare`` is given the engine before it
+        has a context, when alone some settings can be changed.
+        """
+        return Engine(self, plan, host_code, prepare)
 
     def checked(self, value: Any, doing: str) -> Any:
         """Return what TensorRT returned, or raise where it means failure: None or False."""
@@ -258,14 +264,24 @@ class Draft(_Closing):
 class Engine(_Closing):
     """A loaded plan with one execution context."""
 
-    _OWNED = ("context", "engine", "runtime")
+    _OWNED = ("contexts", "engine", "runtime")
 
-    def __init__(self, api: TensorRT, plan: Any) -> None:
+    def __init__(self, api: TensorRT, plan: Any, host_code: bool, prepare: Callable[[Any], None] | None) -> None:
         """Deserialize the plan."""
         self.api = api
         self.runtime = api.made("Runtime")
+        if host_code:
+            self.runtime.engine_host_code_allowed = True
         self.engine = api.checked(self.runtime.deserialize_cuda_engine(plan), "load the plan")
-        self.context = api.checked(self.engine.create_execution_context(), "create an execution context")
+        if prepare is not None:
+            prepare(self.engine)
+        self.contexts: list[Any] = []
+        self.add_context()
+
+    def add_context(self) -> int:
+        """Return the number of one more execution context."""
+        self.contexts.append(self.api.checked(self.engine.create_execution_context(), "create an execution context"))
+        return len(self.contexts) - 1
 
     def tensors(self) -> dict[str, IOTensor]:
         """Return the engine's inputs and outputs by name."""
@@ -277,13 +293,16 @@ class Engine(_Closing):
             found[name] = IOTensor(is_input, self.engine.get_tensor_dtype(name), shape)
         return found
 
-    def run(self, tensors: Mapping[str, torch.Tensor], stream: Any = None) -> None:
+    def run(self, tensors: Mapping[str, torch.Tensor], stream: Any = None, context: int = 0) -> None:
         """Bind a tensor on the GPU to every input and output, run on torch's current stream, and wait for the end.
 
-        Each tensor must be contiguous, of the engine's dtype, and an output of the shape that the inputs give.
+        Each tensor must be contiguous, of the engine's dtype, and an output of the shape that the inputs give. What
+        has torch's ``data_ptr``, ``shape``, ``dtype`` and ``is_contiguous`` is a tensor, what has ``cuda_stream`` and
+        ``synchronize`` a stream.
         """
         if stream is None:
             stream = importlib.import_module("torch").cuda.current_stream()
+        at_work = self.contexts[context]
         wanted = self.tensors()
         if wanted.keys() != tensors.keys():
             raise TensorRTError(f"the engine has tensors {sorted(wanted)}, given were {sorted(tensors)}")
@@ -291,16 +310,16 @@ class Engine(_Closing):
             self._check(name, tensor, wanted[name])
             if wanted[name].is_input:
                 shape = tuple(tensor.shape)
-                self.api.checked(self.context.set_input_shape(name, shape), f"take input {name} of shape {shape}")
-        missing = self.context.infer_shapes()
+                self.api.checked(at_work.set_input_shape(name, shape), f"take input {name} of shape {shape}")
+        missing = at_work.infer_shapes()
         if missing:
             raise self.api.error(f"infer the shapes of {', '.join(missing)}")
         for name, tensor in tensors.items():
-            expected = tuple(self.context.get_tensor_shape(name))
+            expected = tuple(at_work.get_tensor_shape(name))
             if expected != tuple(tensor.shape):
                 raise TensorRTError(f"tensor {name}: the engine has shape {expected}, given was {tuple(tensor.shape)}")
-            self.api.checked(self.context.set_tensor_address(name, tensor.data_ptr()), f"bind tensor {name}")
-        self.api.checked(self.context.execute_async_v3(stream.cuda_stream), "run the engine")
+            self.api.checked(at_work.set_tensor_address(name, tensor.data_ptr()), f"bind tensor {name}")
+        self.api.checked(at_work.execute_async_v3(stream.cuda_stream), "run the engine")
         stream.synchronize()
 
     def _check(self, name: str, tensor: torch.Tensor, wanted: IOTensor) -> None:

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 from tests.contracts.tensorrt_standin import Thing, behaves
 
-_TORCH = {"FLOAT": "float32", "HALF": "float16", "BF16": "bfloat16", "BOOL": "bool", "INT32": "int32", "INT64": "int64"}
+_TORCH = {
+    "FLOAT": "float32", "HALF": "float16", "BF16": "bfloat16", "BOOL": "bool", "INT32": "int32", "INT64": "int64",
+    "INT8": "int8", "FP8": "float8_e4m3fn", "INT4": "int8",
+}  # fmt: skip
+_TENSORRT = {torch: name for name, torch in _TORCH.items() if name != "INT4"}
 Values = dict[int, Any]
 
 
 def _output(network: Thing, class_name: str, *inputs: Thing, compute: Callable[..., Any]) -> Thing:
     """Return a layer whose one output is computed from its inputs; ``compute`` is given the layer first."""
     layer = network.child(class_name)
-    layer._state["output"] = network.child("ITensor", inputs=inputs, compute=partial(compute, layer._values))
+    layer._state["output"] = network.child(
+        "ITensor", inputs=inputs, layer=layer, compute=partial(compute, layer._values)
+    )
+    network._state.setdefault("layers", []).append(layer)
     return layer
 
 
@@ -24,8 +30,13 @@ def value_of(tensor: Thing, values: Values) -> Any:
     """Return what a tensor holds, given the values of the network's inputs."""
     key = id(tensor)
     if key not in values:
-        given = [value_of(one, values) for one in tensor._state["inputs"]]
-        values[key] = tensor._state["compute"](*given)
+        if "loop" in tensor._state:
+            values[key] = tensor._state["loop"](values)
+        else:
+            given = [value_of(one, values) for one in tensor._state["inputs"]]
+            values[key] = tensor._state["compute"](*given)
+        declared = tensor._state["layer"]._state.get("type") if "layer" in tensor._state else None
+        assert declared is None or values[key].dtype == torch_dtype(declared), f"{declared} was declared"
     return values[key]
 
 
@@ -33,6 +44,11 @@ def torch_dtype(member: Any) -> Any:
     import torch
 
     return getattr(torch, _TORCH[member.name])
+
+
+def tensorrt_dtype(module: Any, dtype: Any) -> Any:
+    """Return the member of ``DataType`` for a type of torch's."""
+    return getattr(module.enums["DataType"], _TENSORRT[str(dtype).removeprefix("torch.")])
 
 
 @behaves("Builder.create_network")
@@ -44,23 +60,7 @@ def create_network(builder: Thing, flags: int) -> Thing:
 
 @behaves("Builder.create_builder_config")
 def create_builder_config(builder: Thing) -> Thing:
-    return builder.child("IBuilderConfig", flags=set(), cleared=set())
-
-
-@behaves("Builder.create_optimization_profile")
-def create_optimization_profile(builder: Thing) -> Thing:
-    return builder.child("IOptimizationProfile", shapes={})
-
-
-@behaves("IOptimizationProfile.set_shape")
-def set_shape(profile: Thing, name: str, *shapes: Sequence[int]) -> None:
-    profile._state["shapes"][name] = shapes
-
-
-@behaves("IBuilderConfig.add_optimization_profile")
-def add_optimization_profile(config: Thing, profile: Thing) -> int:
-    complete = profile._state["shapes"]
-    return 0 if complete else -1
+    return builder.child("IBuilderConfig", flags=set(), cleared=set(), profiles=[])
 
 
 @behaves("IBuilderConfig.clear_flag")
@@ -76,17 +76,6 @@ def set_flag(config: Thing, flag: Any) -> None:
 @behaves("IBuilderConfig.set_memory_pool_limit")
 def set_memory_pool_limit(config: Thing, pool: Any, size: int) -> None:
     config._state["workspace"] = size
-
-
-@behaves("Builder.build_serialized_network")
-def build_serialized_network(builder: Thing, network: Thing, config: Thing) -> Thing:
-    network._state["config"] = config
-    for weights in network._state.get("weights", ()):
-        # Only now is the memory read, from 10.0 on by its address: what was let go may hold anything.
-        given = weights._state["given"]
-        numbers = [ctypes.c_float.from_address(given[1]).value] if len(given) == 3 else list(given[0])
-        weights._state["numbers"] = numbers
-    return builder.child("IHostMemory", network=network)
 
 
 @behaves("INetworkDefinition.add_input")
@@ -108,13 +97,8 @@ def get_output(layer: Thing, index: int) -> Any:
 
 @behaves("INetworkDefinition.add_constant")
 def add_constant(network: Thing, shape: Sequence[int], weights: Any) -> Thing:
-    def compute(_: Any) -> Any:
-        import torch
-
-        return torch.tensor(weights._state["numbers"], dtype=torch.float32).view(*shape)
-
     network._state.setdefault("weights", []).append(weights)
-    return _output(network, "IConstantLayer", compute=compute)
+    return _output(network, "IConstantLayer", compute=lambda _: weights._state["tensor"].view(tuple(shape)))
 
 
 @behaves("INetworkDefinition.add_cast")
@@ -126,7 +110,9 @@ def add_cast(network: Thing, tensor: Thing, to_type: Any) -> Thing:
 def add_shuffle(network: Thing, tensor: Thing) -> Thing:
     def compute(settings: dict[str, Any], x: Any) -> Any:
         x = x.permute(settings.get("first_transpose", tuple(range(x.ndim))))
-        x = x.reshape(settings.get("reshape_dims", x.shape))
+        # 0 takes over the dimension of the input at that place.
+        dims = settings.get("reshape_dims", x.shape)
+        x = x.reshape([x.shape[at] if part == 0 else part for at, part in enumerate(dims)])
         return x.permute(settings.get("second_transpose", tuple(range(x.ndim))))
 
     return _output(network, "IShuffleLayer", tensor, compute=compute)
@@ -148,14 +134,21 @@ def add_elementwise(network: Thing, a: Thing, b: Thing, op: Any) -> Thing:
     def compute(_: Any, x: Any, y: Any) -> Any:
         assert x.ndim == y.ndim
         assert x.dtype == y.dtype
-        return {"SUM": x.__add__, "PROD": x.__mul__}[op.name](y)
+        return {"SUM": x.__add__, "PROD": x.__mul__, "SUB": x.__sub__, "DIV": x.__truediv__, "MAX": x.maximum}[op.name](
+            y
+        )
 
     return _output(network, "IElementWiseLayer", a, b, compute=compute)
 
 
 @behaves("INetworkDefinition.add_activation")
 def add_activation(network: Thing, tensor: Thing, kind: Any) -> Thing:
-    return _output(network, "IActivationLayer", tensor, compute=lambda _, x: {"TANH": x.tanh}[kind.name]())
+    return _output(
+        network,
+        "IActivationLayer",
+        tensor,
+        compute=lambda _, x: {"TANH": x.tanh, "SIGMOID": x.sigmoid, "RELU": x.relu}[kind.name](),
+    )
 
 
 @behaves("INetworkDefinition.add_select")
@@ -216,117 +209,3 @@ def add_attention_v2(network: Thing, *given: Any) -> Thing:
 @behaves("IAttention.get_output")
 def get_attention_output(made: Thing, index: int) -> Any:
     return made._state["output"]
-
-
-@behaves("Runtime.deserialize_cuda_engine")
-def deserialize_cuda_engine(runtime: Thing, plan: Any) -> Any:
-    return runtime.child("ICudaEngine", network=plan._state["network"])
-
-
-@behaves("ICudaEngine.create_execution_context")
-def create_execution_context(engine: Thing, *_: Any) -> Thing:
-    return engine.child("IExecutionContext", network=engine._state["network"], addresses={}, shapes={})
-
-
-def tensors_of(thing: Thing) -> dict[str, Thing]:
-    network = thing._state["network"]
-    return {**network._state["inputs"], **{tensor._values["name"]: tensor for tensor in network._state["outputs"]}}
-
-
-def shape_of(thing: Thing, name: str) -> tuple[int, ...]:
-    """Return a tensor's shape; an output's by computing the network on zeros."""
-    import torch
-
-    network = thing._state["network"]
-    inputs = network._state["inputs"]
-    if name in inputs:
-        shape: tuple[int, ...] = inputs[name]._state["shape"]
-        return shape
-    zeros = {
-        name: torch.zeros(it._state["shape"], dtype=torch_dtype(it._state["dtype"])) for name, it in inputs.items()
-    }
-    return tuple(evaluate(network, zeros)[name].shape)
-
-
-def evaluate(network: Thing, given: dict[str, Any]) -> dict[str, Any]:
-    """Return the outputs of a network by name."""
-    values = {id(tensor): given[name] for name, tensor in network._state["inputs"].items()}
-    for made in network._state.get("attentions", ()):
-        made._state["values"] = values
-    return {tensor._values["name"]: value_of(tensor, values) for tensor in network._state["outputs"]}
-
-
-@behaves("ICudaEngine.num_io_tensors")
-def num_io_tensors(engine: Thing) -> int:
-    return len(tensors_of(engine))
-
-
-@behaves("ICudaEngine.get_tensor_name")
-def get_tensor_name(engine: Thing, index: int) -> str:
-    return list(tensors_of(engine))[index]
-
-
-@behaves("ICudaEngine.get_tensor_mode")
-def get_tensor_mode(engine: Thing, name: str) -> Any:
-    modes = engine._module.enums["TensorIOMode"]
-    return modes.INPUT if name in engine._state["network"]._state["inputs"] else modes.OUTPUT
-
-
-@behaves("ICudaEngine.get_tensor_dtype")
-def get_tensor_dtype(engine: Thing, name: str) -> Any:
-    tensor = tensors_of(engine)[name]
-    if "dtype" in tensor._state:
-        return tensor._state["dtype"]
-    if "dtype" in tensor._values:
-        return tensor._values["dtype"]
-    # Strongly typed: of the inputs' dtype, which is that of all float tensors here.
-    return engine._state["network"]._state["inputs"]["q"]._state["dtype"]
-
-
-@behaves("ICudaEngine.get_tensor_shape")
-def get_tensor_shape(engine: Thing, name: str) -> tuple[int, ...]:
-    return shape_of(engine, name)
-
-
-@behaves("IExecutionContext.get_tensor_shape")
-def get_context_tensor_shape(context: Thing, name: str) -> tuple[int, ...]:
-    return shape_of(context, name)
-
-
-@behaves("IExecutionContext.set_input_shape")
-def set_input_shape(context: Thing, name: str, shape: Sequence[int]) -> bool:
-    context._state["shapes"][name] = shape
-    return tuple(shape) == shape_of(context, name)
-
-
-@behaves("IExecutionContext.infer_shapes")
-def infer_shapes(context: Thing) -> list[str]:
-    return [name for name in context._state["network"]._state["inputs"] if name not in context._state["shapes"]]
-
-
-@behaves("IExecutionContext.set_tensor_address")
-def set_tensor_address(context: Thing, name: str, memory: int) -> bool:
-    context._state["addresses"][name] = memory
-    return True
-
-
-@behaves("IExecutionContext.execute_async_v3")
-def execute_async_v3(context: Thing, stream: int) -> bool:
-    inputs = context._state["network"]._state["inputs"]
-    memory = {name: at_address(context, name) for name in tensors_of(context)}
-    outputs = evaluate(context._state["network"], {name: memory[name].clone() for name in inputs})
-    for name, value in outputs.items():
-        memory[name].copy_(value)
-    return True
-
-
-def at_address(context: Thing, name: str) -> Any:
-    """Return the memory that was bound, as a tensor."""
-    import torch
-
-    shape = shape_of(context, name)
-    dtype = torch_dtype(get_tensor_dtype(context, name))
-    count = torch.Size(shape).numel()
-    size = torch.empty(0, dtype=dtype).element_size() * count
-    buffer = (ctypes.c_char * size).from_address(context._state["addresses"][name])
-    return torch.frombuffer(buffer, dtype=dtype, count=count).view(shape)

@@ -53,6 +53,8 @@ class Standin:
         """Lines to log when a method fails."""
         self.severity = "ERROR"
         self.networks: list[Thing] = []
+        self.plans: dict[bytes, Thing] = {}
+        """Networks by the plan that was built from them."""
         self.alive: Counter[str] = Counter()
 
     def __getattr__(self, name: str) -> Any:
@@ -80,10 +82,12 @@ class Standin:
         tables.bind(tables.signatures(found, self.__version__), class_name, *given)
         if class_name == "Weights":
             return Thing(self, class_name, given=given)
+        # A builder and a runtime are made from a logger, what works on another object from that object and a logger.
+        *of, logger = given
         if class_name in self.failing:
-            self.fail(given[0])
+            self.fail(logger)
             raise TypeError("pybind11::init(): factory function returned nullptr")
-        return Thing(self, class_name, logger=given[0])
+        return Thing(self, class_name, logger=logger, of=of)
 
     def fail(self, logger: Any) -> None:
         """Log what a failing call logs."""
@@ -127,6 +131,9 @@ class Standin:
     def find(self, class_name: str, name: str) -> Mapping[str, Any]:
         """Return the entry of an attribute, looked up as inheritance has it."""
         lists = tables.layers()["layers"]
+        methods = tables.layers()["methods"].get(class_name, {})
+        if name in methods:
+            return {"kind": "method", "since": "8.6.1", "until": "current", "signature": methods[name]}
         if name in lists.get(class_name, []):
             return {"kind": "property rw", "since": "8.6.1", "until": "current"}
         owners = [class_name, *(["ILayer"] if class_name in lists else [])]
@@ -168,6 +175,10 @@ class Thing:
             at = BEHAVIOUR.get(f"{class_name}.{name}")
             return at(self) if at else self._values[name]
         return lambda *args, **kwargs: self._call(name, entry, args, kwargs)
+
+    def __bytes__(self) -> bytes:
+        found: bytes = self._state["data"]
+        return found
 
     def _call(self, name: str, entry: Mapping[str, Any], args: Any, kwargs: Any) -> Any:
         module, qualified = self._module, f"{self._class}.{name}"

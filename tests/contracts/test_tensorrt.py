@@ -16,7 +16,7 @@ import pytest
 pytestmark = pytest.mark.torch
 torch = pytest.importorskip("torch")
 
-import tests.contracts.tensorrt_numbers  # noqa: E402, F401 - registers what layers compute
+import tests.contracts.tensorrt_running  # noqa: E402, F401 - registers what layers compute and engines do
 from pytest_trtcheck._suites.attention.inputs import make_inputs  # noqa: E402
 from pytest_trtcheck._suites.attention.judge import judge  # noqa: E402
 from pytest_trtcheck._suites.attention.providers.tensorrt import TensorRTAttention, TensorRTOperator  # noqa: E402
@@ -175,6 +175,7 @@ def test_nothing_outlives_a_case() -> None:
     module = Standin("10.14.1.48.post1")
     assert verdict(module, TensorRTAttention, PLAIN).state == PASSED
     module.networks.clear()
+    module.plans.clear()
     gc.collect()
     assert not +module.alive
 

@@ -55,7 +55,7 @@ def test_mistakes_and_variants_are_many_and_each_says_what_it_is() -> None:
         assert len(set(said)) == len(said)
         assert all(said)
     assert {kind.aspect for kind in BROKEN} == set(ASPECTS) - {
-        "onnx", "version_compatible", "hardware_compatible", "weight_streaming",
+        "onnx", "bad_onnx", "version_compatible", "hardware_compatible", "weight_streaming",
     }  # fmt: skip
     assert set(CHECK_OF_ASPECT) == set(ASPECTS)
 
@@ -82,6 +82,10 @@ def test_the_sound_stand_in_passes_every_check(name: str) -> None:
         ("no_timing_cache", "the first build gave no timing cache back"),
         ("no_layers", "expected layers from the engine's inspector, found none"),
         ("empty_plan", "expected a plan of some bytes from build, found Built"),
+        ("takes_damaged_plans", "an empty plan was loaded without a word"),
+        ("dies_of_damaged_plans", "an empty plan: the child process was ended by SIGSEGV"),
+        ("silent_on_damaged_plans", "an empty plan: the refusal does not say why: PlanError: no words"),
+        ("takes_any_profile", "a profile whose smallest size is above its largest was taken without a word"),
         ("leaks", "bytes of GPU memory are left after 2 engines were freed"),
         ("crashes_elsewhere", "in a fresh process, while it loaded the plan: the child process was ended by SIGSEGV"),
     ],

@@ -90,7 +90,9 @@ def test_each_provider_is_judged_by_itself(pytester: pytest.Pytester) -> None:
     cells = {(cell["provider"], cell["feature"]): cell for cell in report["support"]}
     assert cells["choosy", "fp16"]["words"] == "fp32 only"
     left_out = [line for line in report["not_looked_at"] if line.startswith("engine: choosy")]
-    lacking = "inspect, timing_cache, contexts, version_compatible, hardware_compatible, weight_streaming, onnx"
+    lacking = (
+        "inspect, timing_cache, contexts, version_compatible, hardware_compatible, weight_streaming, onnx, lean_runtime"
+    )
     assert left_out == [f"engine: choosy has no {lacking} here"]
     assert report["verdict"] == "rejected"
 

@@ -38,6 +38,7 @@ class RealStack:
 REAL_STACKS = {
     "tensorrt-8.6.0": RealStack(("tensorrt==8.6.0",), python310=True),
     "tensorrt-8.6.0-cudnn8": RealStack(("nvidia-cudnn-cu12<9",), python310=True, based_on="tensorrt-8.6.0"),
+    "tensorrt-8.6.0-numpy": RealStack(("numpy<2",), python310=True, based_on="tensorrt-8.6.0-cudnn8"),
     "tensorrt-bindings": RealStack(("tensorrt-cu13-bindings==11.4.0.106",)),
     "tensorrt-lean": RealStack(("tensorrt-lean-cu13==11.4.0.106",)),
     "torch-cpu": RealStack(("torch==2.13.0",)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,7 +14,7 @@ from pytest_trtcheck._suites.engine.broken.base import Broken
 from pytest_trtcheck._suites.engine.evaluate import Plain, Values
 from pytest_trtcheck._suites.engine.standin import PlanError, Session
 from pytest_trtcheck.providers.base import Where
-from pytest_trtcheck.providers.engine import BuildRequest, Built, EngineCase, Layer, Node
+from pytest_trtcheck.providers.engine import BuildRequest, Built, EngineCase, Graph, Layer, Node
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -255,7 +256,7 @@ class OtherBits(Broken):
 
 
 class _StaleRefit(Session):
-    def refit(self, weights: Arrays) -> None:
+    def refit(self, case: EngineCase, weights: Arrays) -> None:
         """Say yes and keep the old values."""
 
 
@@ -268,10 +269,10 @@ class StaleRefit(Broken):
 
 
 class _PartialRefit(Session):
-    def refit(self, weights: Arrays) -> None:
+    def refit(self, case: EngineCase, weights: Arrays) -> None:
         """Take all but the last."""
         kept = [name for name in weights if not np.array_equal(weights[name], self.weights[name])][-1]
-        super().refit({name: array for name, array in weights.items() if name != kept})
+        super().refit(case, {name: array for name, array in weights.items() if name != kept})
 
 
 class PartialRefit(Broken):
@@ -430,6 +431,80 @@ class LoopStateLost(Broken):
     name = "broken_loop_state_lost"
     ops = frozenset({"repeat"})
     arithmetic_class = _StateLost
+
+
+class _Padded(Broken):
+    """Shares how plans are damaged with the others."""
+
+    aspect = "bad_input"
+
+    def load(self, plan: bytes, options: frozenset[str] = frozenset()) -> Session:
+        """Load what is whole; do as the mistake has it with the rest."""
+        try:
+            return super().load(plan, options)
+        except PlanError:
+            return self.damaged()
+
+    def damaged(self) -> Session:
+        """Do something with a plan that cannot be loaded."""
+        raise NotImplementedError
+
+
+class TakesDamagedPlans(_Padded):
+    """A plan that cannot be read is loaded as one without constants."""
+
+    name = "broken_takes_damaged_plans"
+
+    def damaged(self) -> Session:
+        """Load nothing, without a word."""
+        return self.session(Graph((), (), (), ()), {}, {})
+
+
+class DiesOfDamagedPlans(_Padded):
+    """A plan that cannot be read ends the process."""
+
+    name = "broken_dies_of_damaged_plans"
+
+    def damaged(self) -> Session:
+        """Crash."""
+        os.kill(os.getpid(), signal.SIGSEGV)
+        raise AssertionError
+
+
+class SilentOnDamagedPlans(_Padded):
+    """A plan that cannot be read is refused without words."""
+
+    name = "broken_silent_on_damaged_plans"
+
+    def damaged(self) -> Session:
+        """Refuse."""
+        raise PlanError
+
+
+class TakesAnyProfile(Broken):
+    """A profile whose smallest size is above its largest is sorted in silence."""
+
+    name = "broken_takes_any_profile"
+    aspect = "bad_input"
+
+    def build(self, case: EngineCase, weights: Arrays, request: BuildRequest) -> Built:
+        """Build for sizes in order."""
+        dims = {name: (min(sizes), sorted(sizes)[1], max(sizes)) for name, sizes in case.dims.items()}
+        return super().build(replace(case, dims=dims), weights, request)
+
+
+class LeanRuntimeIsOther(Broken):
+    """The lean runtime loads the plan and computes with other constants."""
+
+    name = "broken_lean_runtime"
+    aspect = "lean_runtime"
+
+    def load(self, plan: bytes, options: frozenset[str] = frozenset()) -> Session:
+        """Shift the constants by one."""
+        session = super().load(plan, options)
+        if "lean_runtime" in options:
+            session.weights = {name: np.roll(array, 1) for name, array in session.weights.items()}
+        return session
 
 
 class PlanEmpty(Broken):
