@@ -5,6 +5,8 @@ TEST_VENV := .venv-test
 TORCH_VENV := .venv-torch
 # The tested torch; see docs/design.md, "What CI installs".
 TORCH := torch==2.13.0
+# What the models of the engine suite are held against.
+ONNX := onnx==1.23.2
 NEEDS_PYTHON := import sys; sys.exit("Python 3.10 or newer is needed: make PYTHON=..." if sys.version_info < (3, 10) else 0)
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 # By file: tests that share a venv stay on one worker. (--dist loadgroup groups nothing with pytest 9.2 and xdist 3.8.)
@@ -66,7 +68,7 @@ $(TEST_VENV)/.ready: pyproject.toml
 $(TORCH_VENV)/.ready: pyproject.toml
 	@$(PYTHON) -c '$(NEEDS_PYTHON)'
 	$(PYTHON) -m venv $(TORCH_VENV)
-	$(TORCH_VENV)/bin/python $(PIP_INSTALL) -e '.[dev,training,serving]' $(TORCH)
+	$(TORCH_VENV)/bin/python $(PIP_INSTALL) -e '.[dev,training,serving]' $(TORCH) $(ONNX)
 	if command -v mpirun >/dev/null; then $(TORCH_VENV)/bin/python $(PIP_INSTALL) mpi4py; fi
 	touch $@
 

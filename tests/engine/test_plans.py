@@ -33,8 +33,8 @@ FILES = {
 
 
 def run(pytester: pytest.Pytester, *args: str, tensorrt: str = "10.9.0.34") -> dict[str, Any]:
-    facts = {"tensorrt": tensorrt, "dists": [dist("tensorrt", tensorrt)]} if tensorrt else {}
-    Trtcheck(pytester).judge(stack(python="3.11.7", **facts))
+    here = stack(python="3.11.7", tensorrt=tensorrt, dists=[dist("tensorrt", tensorrt)])
+    Trtcheck(pytester).judge(here if tensorrt else stack(python="3.11.7"))
     folder = Path(pytester.path, "engines")
     folder.mkdir(exist_ok=True)
     for name, data in FILES.items():
