@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from matrix.derive import additions, attention, containers, cuda, gpus, libraries, tensorrt, tensorrt_llm, torch
+from matrix.derive import (
+    additions,
+    attention,
+    containers,
+    cuda,
+    gpus,
+    libraries,
+    quantization,
+    tensorrt,
+    tensorrt_llm,
+    torch,
+)
 from matrix.derive.reader import ShapeError
 from matrix.derive.writer import ProductDraft, render
 from pytest_trtcheck.rules.products import load_products
@@ -27,6 +38,7 @@ def drafts() -> list[ProductDraft]:
         ngc,
         *libraries.derive(),
         attention.derive(),
+        *quantization.derive(),
     ]
     return additions.apply(sourced)
 
