@@ -219,6 +219,10 @@ class LlmBackend(Protocol):
     where that is not found. ``open_seconds``: how long ``open`` takes, about; checks get so much more time, and a level
     brings up no more setups than it has time for. A session may have ``statistics()``: a mapping of what it knows of
     ``kv_blocks``, ``kv_blocks_used``, ``reused_tokens``, ``preemptions`` and ``largest_batch``, since it was opened.
+    One that quantizes may have ``layers(tokens)``: a mapping from the checkpoint's name of a linear layer, such as
+    ``model.layers.0.mlp.up_proj``, to its input ``[tokens, in]`` and output ``[tokens, out]`` for that one prompt, so
+    that a layer that is off can be named; of a quantized cache, ``model.layers.0.self_attn.k_cache`` and ``v_cache``
+    to what was kept and what is read again.
     """
 
     name: str

@@ -15,6 +15,8 @@ ABILITIES = frozenset(
         "arrivals", "streaming", "cancel", "log_probs", "sampling", "top_k", "top_p", "seed", "beam_search",
         "length_penalty", "repetition_penalty", "stop_words", "bad_words", "regex", "json_schema", "adapter", "ngram",
         "draft",
+        "int8_weight_only", "int4_weight_only", "fp8", "int8_smooth_quant", "int4_awq", "w4a8_awq", "nvfp4", "mxfp4",
+        "mxfp4_weight_only", "fp8_e4m3_kv", "int8_kv",
     }
 )  # fmt: skip
 
@@ -32,7 +34,10 @@ class TorchEngine:
     def open(self, setup: Setup, model: Model, where: Where) -> LlmSession:
         """Read the model and allocate the cache."""
         from pytest_trtcheck._suites.probe_llm.engine.session import Session
+        from pytest_trtcheck._suites.quantization.session import QuantizedSession
 
+        if setup.quantization or setup.kv_dtype:
+            return QuantizedSession(setup, model, where.device)
         return Session(setup, model, where.device)
 
 
