@@ -14,7 +14,13 @@ if TYPE_CHECKING:
     from pytest_trtcheck.cli import Subparsers
 
 HOLDS, DOES_NOT_HOLD = 0, 1
-_REFERENCES = {"attention": "torch", "batching": "torch", "decoding": "torch", "engine": "numpy"}
+_REFERENCES = {
+    "attention": "torch",
+    "batching": "torch",
+    "decoding": "torch",
+    "engine": "numpy",
+    "quantization": "torch",
+}
 """Suites, and what computes the reference of each."""
 _LEVELS = (Level.QUICK, Level.STANDARD, Level.FULL)
 _MOST_SEEDS = 100_000

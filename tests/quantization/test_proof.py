@@ -1,0 +1,82 @@
+"""The proof of the quantization suite: what is broken is caught, what is sound passes, and a false proof is told."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_trtcheck.cli import main
+from pytest_trtcheck.model.level import Level
+
+if TYPE_CHECKING:
+    from pytest_trtcheck._suites.quantization.broken import Variant
+    from pytest_trtcheck._suites.quantization.proof import Proof
+
+pytestmark = pytest.mark.torch
+
+INT8 = (("int8_weight_only", ""),)
+
+
+def few(*names: str) -> list[Variant]:
+    """Return variants by name, in one algorithm."""
+    from pytest_trtcheck._suites.quantization.broken import BROKEN
+    from pytest_trtcheck._suites.quantization.sound import SOUND
+
+    kinds = {kind.name: kind for kind in (*BROKEN, *SOUND)}
+    return [
+        type(kinds[name].__name__, (kinds[name],), {"setups": INT8, "__doc__": kinds[name].__doc__})() for name in names
+    ]
+
+
+def proven(broken: list[Variant], sound: list[Variant]) -> Proof:
+    from pytest_trtcheck._suites.quantization.proof import prove
+
+    return prove(Level.QUICK, range(1), "cpu", broken, sound)
+
+
+@pytest.mark.slow
+def test_mistakes_are_caught_and_sound_variants_are_not() -> None:
+    proof = proven(few("broken_zero_point", "broken_layer_left"), few("sound_ties_away"))
+    assert proof.holds
+    lines = list(proof.lines())
+    assert lines[-1] == "the proof holds"
+    assert any(line.startswith("broken_layer_left") and "1 of 1  TRC-QNT-004" in line for line in lines)
+    assert any(line.startswith("2 of 2 broken quantizations caught, 2 mistakes, seed 0") for line in lines)
+
+
+@pytest.mark.slow
+def test_a_mistake_that_does_not_show_has_escaped_and_a_sound_one_that_is_flagged_is_an_alarm() -> None:
+    proof = proven(few("sound_untold"), few("broken_zero_point"))
+    assert not proof.holds
+    assert (proof.escaped, proof.alarms) == (["sound_untold"], ["broken_zero_point"])
+    last = list(proof.lines())[-1]
+    assert last.startswith("THE PROOF DOES NOT HOLD; escaped: sound_untold; broken_zero_point flagged in fp32-int8")
+
+
+def test_nothing_run_proves_nothing() -> None:
+    from pytest_trtcheck._suites.quantization.proof import Proof
+
+    assert not Proof((), (), range(1)).holds
+
+
+def test_mistakes_and_variants_are_many_and_each_says_what_it_is() -> None:
+    from pytest_trtcheck._suites.quantization.broken import BROKEN
+    from pytest_trtcheck._suites.quantization.cases import SETUPS
+    from pytest_trtcheck._suites.quantization.sound import SOUND
+    from pytest_trtcheck._suites.support.proof import about
+
+    variants = [kind() for kind in (*BROKEN, *SOUND)]
+    assert len(BROKEN) >= 25
+    assert len(SOUND) >= 15
+    assert len({one.name for one in variants}) == len(variants)
+    assert len({about(one) for one in variants}) == len(variants) - 1, "ties told and untold are described alike"
+    assert all(set(one.setups) <= set(SETUPS) and one.setups for one in variants)
+    assert {setup for one in variants[: len(BROKEN)] for setup in one.setups} >= set(SETUPS[:-1])
+
+
+def test_the_command_takes_the_suite_and_refuses_what_is_none(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["prove", "quantisation"])
+    assert ended.value.code == 4
+    assert "quantization" in capsys.readouterr().err
