@@ -62,8 +62,6 @@ def test_mistakes_and_variants_are_many_and_each_says_what_it_is() -> None:
 CAUGHT_IN = {
     "stream_doubles": "streaming",
     "reuse_missing": "alike",
-    "chunk_of_one_lost": "chunks_alone",
-    "eviction_forgets_answer": "evicting",
 }
 
 
