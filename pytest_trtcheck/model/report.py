@@ -151,7 +151,7 @@ class Result:
     reason: Reason | None = None
     """Set exactly when the outcome is NOT_RUN."""
     message: str = ""
-    """One line."""
+    """One line; of a check that passed, what a reader should know of it all the same."""
     text: str = ""
     """Long text: traceback, captured output."""
     seconds: float = 0.0

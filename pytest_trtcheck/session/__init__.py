@@ -6,11 +6,11 @@ import pytest
 
 from pytest_trtcheck.errors import TrtcheckError
 from pytest_trtcheck.report.write import check_writable
-from pytest_trtcheck.session.outcome import compared, fail, measured, not_run
+from pytest_trtcheck.session.outcome import compared, fail, measured, not_run, noted
 from pytest_trtcheck.session.run import RUN, Run, run_of
 from pytest_trtcheck.session.settings import read_settings
 
-__all__ = ["compared", "fail", "measured", "not_run", "run_of", "start"]
+__all__ = ["compared", "fail", "measured", "not_run", "noted", "run_of", "start"]
 
 
 def start(config: pytest.Config) -> None:

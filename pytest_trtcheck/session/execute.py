@@ -113,7 +113,7 @@ class Execution:
             note["comparison"] = encode(item.stash[COMPARISON])
         if MEASURED in item.stash:
             note["measurements"] = [encode(figure) for figure in item.stash[MEASURED]]
-        if report.failed and MESSAGE in item.stash:
+        if (report.failed or report.when == "call") and MESSAGE in item.stash:
             note["message"] = item.stash[MESSAGE]
         poisoned = item.stash.get(POISONED, None)
         if poisoned:

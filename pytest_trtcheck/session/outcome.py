@@ -20,7 +20,7 @@ NOT_RUN_REASON: pytest.StashKey[Reason] = pytest.StashKey()
 """Set on an item by a check that knows why it does not run."""
 
 MESSAGE: pytest.StashKey[str] = pytest.StashKey()
-"""Set on an item by a check that failed: its reason in one line."""
+"""Set on an item by a check: why it failed, or what it noted though it passed, in one line."""
 
 COMPARISON: pytest.StashKey[Comparison] = pytest.StashKey()
 """Set on an item by a check that held an answer against a reference."""
@@ -47,6 +47,11 @@ def fail(request: pytest.FixtureRequest, message: str, text: str) -> NoReturn:
     """End a check as failed: one line for reports, a longer text for the terminal, no traceback."""
     request.node.stash[MESSAGE] = message
     pytest.fail(text, pytrace=False)
+
+
+def noted(request: pytest.FixtureRequest, message: str) -> None:
+    """Note, in one line, what a reader should know of a check that passes."""
+    request.node.stash[MESSAGE] = message
 
 
 def compared(request: pytest.FixtureRequest, comparison: Comparison) -> None:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_trtcheck._suites.serving import repository
@@ -16,7 +15,8 @@ from pytest_trtcheck._suites.serving.endpoint import Endpoint
 from pytest_trtcheck._suites.serving.installation import Installation
 from pytest_trtcheck._suites.serving.llm_repository import llm_models
 from pytest_trtcheck._suites.serving.repository import Model
-from pytest_trtcheck._suites.serving.server import Server, ServerError, start_server
+from pytest_trtcheck._suites.serving.server import Server, ServerError
+from pytest_trtcheck._suites.serving.starting import start_server
 from pytest_trtcheck.model.report import Reason
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ NO_GRPC = "needs tritonclient with gRPC: pip install 'tritonclient[grpc]'"
 NO_TORCH = "needs torch, to run the probe model in the server: install it for the Python that runs pytest"
 
 Front = Callable[[Endpoint], Endpoint]
+Change = Callable[[Model], Model]
 
 
 class Bench:
@@ -37,31 +38,38 @@ class Bench:
         *,
         has_torch: bool = False,
         release: str = "",
-        replaced: Mapping[str, Path] | None = None,
+        change: Change | None = None,
+        only: frozenset[str] = frozenset(),
         front: Front | None = None,
         seed: int = 0,
     ) -> None:
         """Take the server's installation.
 
-        ``release`` of the TensorRT-LLM backend decides the layout of the LLM models: the newest for none. ``replaced``
-        gives models another source, and ``front`` puts something between client and server: broken ones, for the proof.
+        ``release`` of the TensorRT-LLM backend decides the layout of the LLM models: the newest for none. For the
+        proof, ``change`` changes models, ``only`` leaves out those of the main server that are not named, and ``front``
+        puts something between client and server.
         """
         self.installation = installation
         self.has_torch = has_torch
         self.release = release or releases()[-1]
-        self.replaced = dict(replaced or {})
+        self.change = change
+        self.only = only
         self.front = front
         self.seed = seed
         self._servers: dict[str, Server] = {}
         self._fronts: dict[str, Endpoint] = {}
         self._clients: dict[str, GrpcClient] = {}
+        self.release_of_server = installation.version or ""
+        """As the server says when it runs."""
+        self.known: list[str] = []
+        """What the running check met of the server's known behaviours; emptied before each check."""
 
     # Servers.
 
-    def server(self, purpose: str) -> Server:
-        """Return the running server for ``main``, ``trouble``, ``llm`` or ``llm-plain``, replacing a dead one."""
+    def server(self, purpose: str, *, replace: bool = True) -> Server:
+        """Return the server for ``main``, ``trouble``, ``llm`` or ``llm-plain``; a dead one is replaced, or not."""
         server = self._servers.get(purpose)
-        if server is not None and server.is_alive():
+        if server is not None and (server.is_alive() or not replace):
             return server
         if server is not None:
             self.drop(purpose)
@@ -76,12 +84,17 @@ class Bench:
                 raise NotRun(Reason.MISSING_COMPONENT, f"the Python of the server's models: {NO_TORCH}") from None
             raise
         self._servers[purpose] = server
-        self._fronts[purpose] = self.front(server.endpoint) if self.front else server.endpoint
+        self._fronts[purpose] = self.fronted(server)
         return server
+
+    def fronted(self, server: Server) -> Endpoint:
+        """Return what a client asks: the server itself, or what the proof puts in front of it."""
+        return self.front(server.endpoint) if self.front else server.endpoint
 
     def _what(self, purpose: str) -> tuple[list[Model], list[str]]:
         if purpose == "main":
-            return repository.main_models(), self.main_options()
+            models = [model for model in repository.main_models() if not self.only or model.name in self.only]
+            return models, self.main_options()
         models = (
             llm_models(self.release, decoupled=purpose == "llm")
             if purpose.startswith("llm")
@@ -100,16 +113,16 @@ class Bench:
 
     def launch(self, models: list[Model], options: list[str], *, wait: bool = True) -> Server:
         """Start a server that the caller must stop."""
-        files = repository.files_of([self._replace(model) for model in models])
-        return start_server(self.installation, files, options, wait=wait)
-
-    def _replace(self, model: Model) -> Model:
-        source = self.replaced.get(model.name)
-        return Model(model.name, model.config, source) if source else model
+        changed = [self.change(model) for model in models] if self.change else models
+        server = start_server(self.installation, repository.files_of(changed), options, wait=wait)
+        if wait and not self.release_of_server:
+            self.release_of_server = str(server.endpoint.get("/v2").get("version", ""))
+        return server
 
     def main_options(self) -> list[str]:
         """Return the options of the main server: a response cache where the installation has one."""
-        options = [*repository.MAIN_OPTIONS, *(f"--load-model={name}" for name in repository.LOADED_AT_START)]
+        loaded = [name for name in repository.LOADED_AT_START if not self.only or name in self.only]
+        options = [*repository.MAIN_OPTIONS, *(f"--load-model={name}" for name in loaded)]
         if self.has_cache:
             options += [
                 f"--cache-config=local,size={repository.CACHE_BYTES}",
@@ -131,11 +144,23 @@ class Bench:
         server = self._servers.pop(purpose, None)
         return server.stop() if server is not None else []
 
+    def abandon(self, purpose: str) -> None:
+        """End the server for a purpose at once: one whose model hangs takes half a minute to end by itself."""
+        server = self._servers.get(purpose)
+        if server is not None:
+            server.discard()
+        self.drop(purpose)
+
     def close(self) -> None:
         """Stop all servers, side by side: each takes seconds to end."""
         purposes = list(self._servers)
         with ThreadPoolExecutor(max(1, len(purposes))) as pool:
             list(pool.map(self.drop, purposes))
+
+    def discard(self) -> None:
+        """End all servers at once, without asking."""
+        for purpose in list(self._servers):
+            self.abandon(purpose)
 
     # Clients.
 

@@ -169,4 +169,4 @@ LOADED_AT_START = ("echo", "strict", "batches", "stream", "paced", "queued", "li
 
 def trouble_models() -> list[Model]:
     """Return models that misbehave, one of which each for each thing that they can do, and one that does not."""
-    return [echo(), strict_echo(), *(trouble(name) for name in ("raising", "hanging", "exiting"))]
+    return [echo(), strict_echo(), stream(), *(trouble(name) for name in ("raising", "hanging", "exiting"))]

@@ -4,34 +4,30 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
 import select
-import shutil
 import signal
 import socket
 import subprocess
-import tempfile
 import time
-from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pytest_trtcheck._suites.serving.endpoint import Endpoint, TransportError
 from pytest_trtcheck._suites.serving.installation import Installation
-from pytest_trtcheck.isolation.guard import SHARED_MEMORY, Charge, leftovers, members, start_guard
+from pytest_trtcheck.isolation.guard import Charge, leftovers, members, start_guard
 
 LOOPBACK = "127.0.0.1"
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0
 GUARD_SECONDS = 15.0
-ATTEMPTS = 3
 _POLL_SECONDS = 0.02
 _TAIL_BYTES = 256 * 1024
 _LINES = 6
 _LAST_LINES = 3
-_ERROR = re.compile(r"E\d{4} |[Ee]rror|Traceback|\w+Error\b")
-_PORT_TAKEN = ("Address already in use", "failed to start HTTP service", "Socket '", "port is already in use")
+_ERROR = re.compile(r"E\d{4} |[Ee]rror|Traceback|\w+Error\b|Signal \(|terminate called|what\(\):")
+_NO_WORDS = re.compile(r"[+|]|\d+# |.*CudaDriverHelper has not been initialized|Error: Failed to initialize NVML")
+"""Tables, frames of a native stack, and what it says on every machine without a GPU."""
 
 
 class ServerError(Exception):
@@ -61,6 +57,8 @@ class Server:
     pid: int = 0
     started: float = 0.0
     exit_status: int | None = None
+    starts: int = 1
+    """How often it was started until it came up."""
     _guard: subprocess.Popen[bytes] | None = None
     _told: bytes = b""
 
@@ -83,8 +81,8 @@ class Server:
         return []
 
     def last_words(self) -> str:
-        """Return the last lines of the log that tell of errors, and the very last, on one line; tables are left out."""
-        lines = [line.strip() for line in self.log_lines() if line.strip() and line.lstrip()[0] not in "+|"]
+        """Return the last lines of the log that tell of errors, and the very last, on one line."""
+        lines = [line.strip() for line in self.log_lines() if line.strip() and not _NO_WORDS.match(line.strip())]
         errors = [line for line in lines if _ERROR.match(line)][-_LINES:]
         chosen = [line for line in lines if line in errors or line in lines[-_LAST_LINES:]]
         return " / ".join(dict.fromkeys(line[:400] for line in chosen)) or "its log is empty"
@@ -108,26 +106,6 @@ class Server:
         if status is not None and status < 0:
             how = signal.Signals(-status).name
         return f"tritonserver ended: {how}; last lines of its log: {self.last_words()}"
-
-    def memory_bytes(self) -> int:
-        """Return resident memory of the server with its stubs."""
-        pages = 0
-        for process in members(self.pid):
-            with suppress(OSError, IndexError, ValueError):
-                pages += int(Path(f"/proc/{process}/statm").read_text().split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE")
-
-    def descriptor_count(self) -> int:
-        """Return how many file descriptors the server and its stubs hold."""
-        count = 0
-        for process in members(self.pid):
-            with suppress(OSError):
-                count += sum(1 for _ in Path(f"/proc/{process}/fd").iterdir())
-        return count
-
-    def shared_memory_bytes(self) -> int:
-        """Return the size of this server's shared-memory segments."""
-        return sum((SHARED_MEMORY / name).stat().st_size for name in leftovers(self.charge))
 
     def kill(self) -> None:
         """Kill the server's own process, as the kernel does when memory is short."""
@@ -175,6 +153,11 @@ class Server:
             left.append(f"folder {self.folder}")
         return left
 
+    def discard(self) -> None:
+        """End the server at once, without asking, and remove everything of it."""
+        if self._guard is not None:
+            self._release()
+
     def _release(self) -> None:
         """Let the guard end and remove everything, and wait for it."""
         guard, self._guard = self._guard, None
@@ -211,7 +194,8 @@ class Server:
         if not part and self.exit_status is None:
             self.exit_status = -signal.SIGKILL
 
-    def _launch(self) -> None:
+    def launch(self) -> None:
+        """Start the program in the charge of a guard; ServerError when that cannot be done."""
         self.started = time.monotonic()
         self._guard = start_guard(self.charge)
         until = self.started + GUARD_SECONDS
@@ -219,15 +203,6 @@ class Server:
             self._hear(max(0.0, until - time.monotonic()))
         if not self.pid:
             raise ServerError("the guard of tritonserver did not start it")
-
-
-def free_ports(count: int) -> list[int]:
-    """Return ports of the loopback interface that nobody listens on now."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for entry in sockets:
-            entry.bind((LOOPBACK, 0))
-        return [int(entry.getsockname()[1]) for entry in sockets]
 
 
 def _is_free(port: int) -> bool:
@@ -239,81 +214,3 @@ def _is_free(port: int) -> bool:
         except OSError:
             return False
     return True
-
-
-def start_server(
-    installation: Installation,
-    fill: Sequence[tuple[str, str | bytes]],
-    options: Sequence[str] = (),
-    *,
-    wait: bool = True,
-    ports: Sequence[int] | None = None,
-    environment: dict[str, str] | None = None,
-) -> Server:
-    """Start a server with these files, by path, in its model repository, and wait until it is ready.
-
-    A port that another process took meanwhile costs another attempt, unless ``ports`` (HTTP, gRPC, metrics) are given.
-    ServerError when it does not come up; nothing of it is left then.
-    """
-    for attempt in range(1, ATTEMPTS + 1):
-        server = _prepare(installation, fill, options, ports or free_ports(3), environment)
-        try:
-            server._launch()  # noqa: SLF001 - the two halves of one start
-            if wait:
-                server.wait_until_ready()
-        except BaseException as error:
-            words = server.last_words()
-            server.stop(2.0)
-            shutil.rmtree(server.folder, ignore_errors=True)
-            taken = isinstance(error, ServerError) and any(mark in words for mark in _PORT_TAKEN)
-            if ports is None and taken and attempt < ATTEMPTS:
-                continue
-            raise
-        return server
-    raise AssertionError("not reached")
-
-
-def _prepare(
-    installation: Installation,
-    fill: Sequence[tuple[str, str | bytes]],
-    options: Sequence[str],
-    ports: Sequence[int],
-    environment: dict[str, str] | None,
-) -> Server:
-    identity = f"trtcheck_{os.getpid()}_{secrets.token_hex(4)}"
-    folder = Path(tempfile.mkdtemp(prefix=f"{identity}_"))
-    try:
-        write_files(folder / "models", fill)
-        http, grpc, metrics = ports
-        command = (
-            str(installation.program),
-            f"--id={identity}",
-            f"--model-repository={folder / 'models'}",
-            f"--backend-directory={installation.lay_out_backends(folder)}",
-            *(f"--{name}-address={LOOPBACK}" for name in ("http", "grpc", "metrics")),
-            f"--http-port={http}",
-            f"--grpc-port={grpc}",
-            f"--metrics-port={metrics}",
-            f"--backend-config=python,shm-region-prefix-name={identity}_",
-            *options,
-        )
-        charge = Charge(
-            command=command,
-            environment=installation.environment(folder, {**os.environ, **(environment or {})}),
-            log=str(folder / "server.log"),
-            folder=str(folder),
-            shared_memory_prefix=f"{identity}_",
-        )
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
-    return Server(installation, folder, Endpoint(LOOPBACK, http, grpc, metrics), charge, identity)
-
-
-def write_files(folder: Path, files: Sequence[tuple[str, str | bytes]]) -> None:
-    """Write files, by path below a folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, content in files:
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content.encode() if isinstance(content, str) else content)

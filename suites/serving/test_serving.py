@@ -11,7 +11,8 @@ from pytest_trtcheck._suites.serving.checking import FAULTS, Check, NotRun
 from pytest_trtcheck._suites.serving.checks import owned_checks
 from pytest_trtcheck._suites.serving.installation import UnusableError
 from pytest_trtcheck.model.report import Reason
-from pytest_trtcheck.session import fail, measured, not_run, run_of
+from pytest_trtcheck.session import fail, measured, not_run, noted, run_of
+from pytest_trtcheck.verdict.run import FailOn
 
 if TYPE_CHECKING:
     from pytest_trtcheck._suites.serving.bench import Bench
@@ -46,6 +47,7 @@ def test_check(check: Check, trtcheck_serving_bench: Bench, request: pytest.Fixt
     bench = trtcheck_serving_bench
     if check.llm and not bench.has_torch:
         not_run(request, Reason.MISSING_COMPONENT, NO_TORCH)
+    bench.known.clear()
     try:
         for measurement in check.run(bench):
             measured(request, measurement)
@@ -56,3 +58,8 @@ def test_check(check: Check, trtcheck_serving_bench: Bench, request: pytest.Fixt
     except FAULTS as error:
         words = bench.with_death(str(error))
         fail(request, words, f"{check.about}\n{words}")
+    if bench.known:
+        words = "known of tritonserver: " + "; ".join(bench.known)
+        if run_of(request.config).settings.fail_on is not FailOn.ERROR:
+            fail(request, words, f"{check.about}\n{words}")
+        noted(request, words)

@@ -8,7 +8,7 @@ import pytest
 
 from pytest_trtcheck._suites.serving.llm_repository import llm_models
 from pytest_trtcheck._suites.serving.repository import files_of, main_models
-from pytest_trtcheck._suites.serving.server import write_files
+from pytest_trtcheck._suites.serving.starting import write_files
 
 pytestmark = pytest.mark.serving
 

@@ -9,19 +9,25 @@ def owned_checks() -> tuple[Check, ...]:
     """Return the checks on a server that is ours: started, loaded, abused and stopped here."""
     from pytest_trtcheck._suites.serving.checks import (
         batching,
+        clients,
         control,
         ending,
         inference,
         llm,
+        requests,
         scheduling,
         start,
         streams,
+        trouble,
     )  # fmt: skip
 
     before = (start, inference, batching, scheduling, streams, control)
     return (
         *(check for module in before for check in module.CHECKS),
         *start.LAST,
+        *requests.CHECKS,
+        *clients.CHECKS,
+        *trouble.CHECKS,
         *llm.CHECKS,
         *ending.CHECKS,
     )

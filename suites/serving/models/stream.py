@@ -36,6 +36,10 @@ class TritonPythonModel:
             if sender.is_cancelled():
                 break
             time.sleep(int(delay) / 1000)
+            if mark == b"fail-at-%d" % number:
+                error = pb_utils.TritonError("the model failed in a stream as it was asked to")
+                sender.send(pb_utils.InferenceResponse(error=error))
+                break
             sender.send(self.event(number, mark))
         self.finish(sender)
 
