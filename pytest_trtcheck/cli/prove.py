@@ -20,8 +20,9 @@ _REFERENCES = {
     "decoding": "torch",
     "engine": "numpy",
     "quantization": "torch",
+    "serving": "tritonclient",
 }
-"""Suites, and what computes the reference of each."""
+"""Suites, and the library that each cannot do without: what computes its reference, or asks its servers."""
 _LEVELS = (Level.QUICK, Level.STANDARD, Level.FULL)
 _MOST_SEEDS = 100_000
 
@@ -49,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
     """Print the table of detection and return the exit status."""
     library = _REFERENCES[options.suite]
     if find_spec(library) is None:
-        raise OptionError(f"prove {options.suite}: expected {library}, for the reference; found none: install it")
+        raise OptionError(f"prove {options.suite}: expected {library}, found none: install it")
     device = _device(options.device) if library == "torch" else "cpu"
     seeds = range(options.first_seed, options.first_seed + options.seeds)
     # By name: suites lie beside the tool, and import it.

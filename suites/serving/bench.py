@@ -87,6 +87,11 @@ class Bench:
         self._fronts[purpose] = self.fronted(server)
         return server
 
+    def stand_behind(self, front: Front | None) -> None:
+        """Put something else, or nothing, between client and servers, those that run too."""
+        self.front = front
+        self._fronts = {purpose: self.fronted(server) for purpose, server in self._servers.items()}
+
     def fronted(self, server: Server) -> Endpoint:
         """Return what a client asks: the server itself, or what the proof puts in front of it."""
         return self.front(server.endpoint) if self.front else server.endpoint

@@ -121,11 +121,15 @@ class Server:
             with suppress(TransportError):
                 if self.times.live is None and self.endpoint.is_live(timeout=1.0):
                     self.times.live = time.monotonic() - self.started
-                if self.times.live is not None and self.endpoint.is_ready(timeout=1.0):
+                if self.times.live is not None and self.times.ready is None and self.endpoint.is_ready(timeout=1.0):
                     self.times.ready = time.monotonic() - self.started
+                if self.times.ready is not None:
+                    # The metrics port opens last, some 40 ms after the server calls itself ready.
+                    self.endpoint.metrics_text()
                     return
             time.sleep(_POLL_SECONDS)
         came = "live, never ready" if self.times.live is not None else "never live"
+        came = "ready, without metrics" if self.times.ready is not None else came
         raise ServerError(f"tritonserver was {came} within {seconds:g} s; last lines of its log: {self.last_words()}")
 
     def stop(self, seconds: float = STOP_SECONDS) -> list[str]:

@@ -1,1 +1,1 @@
-"""Models that are wrong on purpose, one mistake each: the suite must catch every one."""
+"""Servers and models that are wrong on purpose, one mistake each, and a few sound ones that do it otherwise."""

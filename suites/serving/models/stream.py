@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -43,7 +44,7 @@ class TritonPythonModel:
             sender.send(self.event(number, mark))
         self.finish(sender)
 
-    def numbers(self, count: int) -> range:
+    def numbers(self, count: int) -> Iterable[int]:
         """Return the numbers of the events, in order."""
         return range(count)
 

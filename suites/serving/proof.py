@@ -1,0 +1,149 @@
+"""The proof of this suite: broken servers and models must be caught, in the words meant for them, sound ones never."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+from pytest_trtcheck._suites.serving import variants
+from pytest_trtcheck._suites.serving.bench import NO_TORCH, Bench
+from pytest_trtcheck._suites.serving.checking import FAULTS, Check, NotRun
+from pytest_trtcheck._suites.serving.checks import owned_checks
+from pytest_trtcheck._suites.serving.installation import HOW_TO_GET_ONE, Installation, UnusableError, installation_of
+from pytest_trtcheck._suites.serving.server import ServerError
+from pytest_trtcheck._suites.serving.standin import StandIn
+from pytest_trtcheck._suites.serving.variants import Variant
+from pytest_trtcheck._suites.support.proof import Tally, Trial
+from pytest_trtcheck.errors import OptionError
+from pytest_trtcheck.model.level import Level
+from pytest_trtcheck.probe.root import Root
+from pytest_trtcheck.probe.triton_server import triton_server_fact
+from pytest_trtcheck.report.columns import table
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What became of broken and of sound variants."""
+
+    server: str
+    broken: tuple[Tally, ...]
+    sound: tuple[Tally, ...]
+    seeds: range
+    not_run: tuple[str, ...] = ()
+    """What this machine lacks for some of them, in words."""
+
+    @property
+    def escaped(self) -> list[Tally]:
+        """Broken variants that no check caught in the words meant for it."""
+        return [tally for tally in self.broken if not tally.flagged]
+
+    @property
+    def alarms(self) -> list[Tally]:
+        """Sound variants that a check flagged."""
+        return [tally for tally in self.sound if tally.flagged]
+
+    @property
+    def holds(self) -> bool:
+        """True when every mistake was seen and nothing else was, and all were run."""
+        ran = bool(self.broken and self.sound) and all(tally.ran for tally in (*self.broken, *self.sound))
+        return ran and not self.escaped and not self.alarms
+
+    def lines(self) -> Iterator[str]:
+        """Yield both tables and what they come to."""
+        yield f"on {self.server}; mistakes of a server are made by a stand-in in front of it"
+        yield ""
+        yield from table(
+            ("broken", "mistake", "checks that fail", "first caught in"),
+            [(one.provider, one.about, f"{one.flagged} of {one.ran}", one.first or "ESCAPED") for one in self.broken],
+        )
+        yield ""
+        yield from table(
+            ("sound", "what it does", "checks", "false alarms"),
+            [(one.provider, one.about, str(one.ran), str(one.flagged)) for one in self.sound],
+        )
+        yield ""
+        yield f"{len(self.broken) - len(self.escaped)} of {len(self.broken)} broken servers and models caught"
+        alarms, runs = sum(one.flagged for one in self.sound), sum(one.ran for one in self.sound)
+        yield f"{alarms} false alarms in {runs} checks of sound ones, seeds {self.seeds[0]} to {self.seeds[-1]}"
+        yield from (f"not run: {words}" for words in self.not_run)
+        wrong = [f"{one.provider} escaped{f': {one.words}' if one.words else ''}" for one in self.escaped]
+        wrong += [f"{one.provider} flagged in {one.first}: {one.words}" for one in self.alarms]
+        yield "the proof holds" if self.holds else f"THE PROOF DOES NOT HOLD; {'; '.join(wrong)}"
+
+
+def prove(level: Level, seeds: range, device: str = "cpu", only: Sequence[str] = ()) -> Proof:  # noqa: ARG001 - see below
+    """Run broken variants with the first seed and sound ones with all; ``only`` those of these names where given.
+
+    Every suite's proof is asked for a level and a device: this one has the same variants at every level, on the CPU.
+    OptionError where there is no server.
+    """
+    installation = installation_of(triton_server_fact(Root("/"), os.environ, sys.path))
+    if installation is None:
+        raise OptionError(f"prove serving: expected a tritonserver, found none: {HOW_TO_GET_ONE}")
+    broken, sound = [*variants.broken_servers(), *variants.broken_models()], [*variants.sound()]
+    lacking = []
+    if find_spec("torch"):
+        broken, sound = [*broken, *variants.broken_llms()], [*sound, *variants.sound_llms()]
+    else:
+        lacking.append(f"variants of the LLM repository: {NO_TORCH}")
+    if only:
+        broken, sound = ([one for one in group if one.name in only] for group in (broken, sound))
+    bench = Bench(installation, has_torch=True, seed=seeds[0])
+    tallies = {one.name: Tally(one.name, one.about) for one in (*broken, *sound)}
+    try:
+        for seed in seeds:
+            for one in [*broken, *sound] if seed == seeds[0] else sound:
+                _run(one, installation, bench, seed, tallies[one.name])
+    except UnusableError as error:
+        raise OptionError(f"prove serving: {error}") from None
+    finally:
+        bench.discard()
+    of_broken, of_sound = (tuple(tallies[one.name] for one in group) for group in (broken, sound))
+    return Proof(f"tritonserver {bench.release_of_server}".rstrip(), of_broken, of_sound, seeds, tuple(lacking))
+
+
+def _run(variant: Variant, installation: Installation, shared: Bench, seed: int, tally: Tally) -> None:
+    """Run a variant through its checks; those that only stand in front of a server share one."""
+    checks = [check for check in owned_checks() if check.name in variant.checks]
+    assert len(checks) == len(variant.checks), f"{variant.name} names a check that there is not"
+    if variant.mischief is not None:
+        stand_in = StandIn(variant.mischief())
+        shared.stand_behind(stand_in)
+        try:
+            _count(variant, checks, shared, tally)
+        finally:
+            shared.stand_behind(None)
+            stand_in.close()
+        return
+    bench = Bench(installation, has_torch=True, change=variant.change, only=variant.models, seed=seed)
+    try:
+        _count(variant, checks, bench, tally)
+    finally:
+        bench.discard()
+        shared.release_of_server = shared.release_of_server or bench.release_of_server
+
+
+def _count(variant: Variant, checks: Sequence[Check], bench: Bench, tally: Tally) -> None:
+    for check in checks:
+        bench.known.clear()
+        try:
+            for _ in check.run(bench):
+                pass
+        except NotRun as reason:
+            tally.words = tally.words or f"{check.name} not run: {reason}"
+        except FAULTS as error:
+            _judge(variant, check, error, tally)
+        else:
+            tally.add(check.name, Trial(flagged=False, words=""))
+
+
+def _judge(variant: Variant, check: Check, error: Exception, tally: Tally) -> None:
+    """Count a check that failed. A broken variant is caught in the words meant for it, not by a mistake of its own."""
+    words = f"{type(error).__name__}: {error}" if isinstance(error, ServerError) else str(error)
+    meant = variant.is_sound or variant.says in words
+    tally.add(check.name, Trial(flagged=meant, words=words))
+    if not meant and not tally.flagged:
+        tally.words = f"{check.name} says {words[:200]!r}, not {variant.says!r}"
