@@ -58,6 +58,7 @@ _OPTIONS: tuple[tuple[str, str, str], ...] = (
     ("model-repository", "DIR", "Check the model configurations in this Triton model repository"),
     ("openai-url", "URL", "Judge this server of the probe model too: OpenAI's completions, http://127.0.0.1:8000/v1"),
     ("openai-model", "NAME", "Name of the probe model on that server (default: the first that it lists)"),
+    ("serving-limits", "LIST", "Limits for what the serving suite measures, such as latency_p99=50,throughput=200"),
     ("fail-on", "NAME", "Mildest finding that rejects the run: error, warning, unknown (default: error)"),
 )
 _INI_DEFAULTS = {
@@ -81,6 +82,7 @@ _INI_DEFAULTS = {
     "model-repository": "",
     "openai-url": "",
     "openai-model": "",
+    "serving-limits": "",
     "fail-on": "error",
 }
 

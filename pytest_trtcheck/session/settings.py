@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -13,9 +13,12 @@ from pytest_trtcheck.model.level import Level
 from pytest_trtcheck.providers.servers import Server, read_server
 from pytest_trtcheck.report.formats import Renderer, choose_formats
 from pytest_trtcheck.rules.profiles import Profile, load_profile
+from pytest_trtcheck.session.limits import SERVING_FIGURES, read_limits
 from pytest_trtcheck.verdict.run import FailOn
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import pytest
 
     from pytest_trtcheck.image.pins import Contents
@@ -81,6 +84,8 @@ class Settings:
     """A server of completions that is to be judged."""
     openai_model: str = ""
     """What that server calls the probe model; empty for the first that it lists."""
+    serving_limits: Mapping[str, float] = field(default_factory=dict)
+    """The user's limits for what the serving suite measures, by figure."""
 
 
 @dataclass(frozen=True)
@@ -116,6 +121,7 @@ def read_settings(config: pytest.Config) -> Settings:
         model_repository=_model_repository(config),
         openai_url=_openai_url(config),
         openai_model=_openai_model(config),
+        serving_limits=read_limits("--trtcheck-serving-limits", _text(config, "serving_limits"), SERVING_FIGURES),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -42,6 +42,7 @@ class Bench:
         only: frozenset[str] = frozenset(),
         front: Front | None = None,
         seed: int = 0,
+        limits: Mapping[str, float] | None = None,
     ) -> None:
         """Take the server's installation.
 
@@ -56,6 +57,8 @@ class Bench:
         self.only = only
         self.front = front
         self.seed = seed
+        self.limits = limits or {}
+        """The user's own, by the name of the measurement that they are for."""
         self._servers: dict[str, Server] = {}
         self._fronts: dict[str, Endpoint] = {}
         self._clients: dict[str, GrpcClient] = {}
@@ -194,8 +197,11 @@ class Bench:
 
     def with_death(self, words: str) -> str:
         """Return what was found wrong, with the death of each server that died over it."""
-        deaths = [server.death() for server in self._servers.values() if not server.is_alive()]
-        return "; ".join([words, *(death for death in deaths if death not in words)])
+        return "; ".join([words, *(death for death in self.deaths() if death not in words)])
+
+    def deaths(self) -> list[str]:
+        """Return the death of each server that is dead, in words."""
+        return [server.death() for server in self._servers.values() if not server.is_alive()]
 
 
 def wait_until(condition: Callable[[], bool], seconds: float, step: float = 0.02) -> bool:

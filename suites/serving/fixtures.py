@@ -28,6 +28,7 @@ def trtcheck_serving_bench(pytestconfig: pytest.Config) -> Iterator[Bench]:
         has_torch=run.stack.get("torch").is_found,
         release=release_for(run.stack.get("tensorrt_llm").value),
         seed=run.draw_seed(),
+        limits=run.settings.serving_limits,
     )
     try:
         yield bench

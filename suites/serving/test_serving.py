@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_trtcheck._suites.serving.bench import NO_TORCH
-from pytest_trtcheck._suites.serving.checking import FAULTS, Check, NotRun
+from pytest_trtcheck._suites.serving.checking import Check, NotRun
 from pytest_trtcheck._suites.serving.checks import owned_checks
+from pytest_trtcheck._suites.serving.execution import execute
 from pytest_trtcheck._suites.serving.installation import UnusableError
 from pytest_trtcheck.model.report import Reason
 from pytest_trtcheck.session import fail, measured, not_run, noted, run_of
@@ -47,19 +48,18 @@ def test_check(check: Check, trtcheck_serving_bench: Bench, request: pytest.Fixt
     bench = trtcheck_serving_bench
     if check.llm and not bench.has_torch:
         not_run(request, Reason.MISSING_COMPONENT, NO_TORCH)
-    bench.known.clear()
     try:
-        for measurement in check.run(bench):
-            measured(request, measurement)
+        ran = execute(check, bench)
     except NotRun as reason:
         not_run(request, reason.reason, str(reason))
     except UnusableError as error:
         not_run(request, Reason.MISSING_COMPONENT, str(error))
-    except FAULTS as error:
-        words = bench.with_death(str(error))
-        fail(request, words, f"{check.about}\n{words}")
-    if bench.known:
-        words = "known of tritonserver: " + "; ".join(bench.known)
-        if run_of(request.config).settings.fail_on is not FailOn.ERROR:
-            fail(request, words, f"{check.about}\n{words}")
-        noted(request, words)
+    measured(request, *ran.figures)
+    if ran.known:
+        ran.notes.append("known of tritonserver: " + "; ".join(ran.known))
+        if not ran.wrong and run_of(request.config).settings.fail_on is not FailOn.ERROR:
+            ran.wrong = ran.notes[-1]
+    if ran.wrong:
+        fail(request, ran.wrong, f"{check.about}\n{ran.wrong}")
+    if ran.notes:
+        noted(request, "; ".join(ran.notes))

@@ -14,14 +14,16 @@ def owned_checks() -> tuple[Check, ...]:
         ending,
         inference,
         llm,
+        load,
         requests,
         scheduling,
+        soak,
         start,
         streams,
         trouble,
     )  # fmt: skip
 
-    before = (start, inference, batching, scheduling, streams, control)
+    before = (start, inference, batching, scheduling, streams, control, load, soak)
     return (
         *(check for module in before for check in module.CHECKS),
         *start.LAST,
@@ -29,5 +31,6 @@ def owned_checks() -> tuple[Check, ...]:
         *clients.CHECKS,
         *trouble.CHECKS,
         *llm.CHECKS,
+        *load.LLM_CHECKS,
         *ending.CHECKS,
     )

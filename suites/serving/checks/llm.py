@@ -73,6 +73,18 @@ def _text(answer: dict[str, Any]) -> Any:
     return found[0] if isinstance(found, list) and len(found) == 1 else found
 
 
+def asked(bench: Bench) -> list[tuple[dict[str, Any], str]]:
+    """Return the fields of streamed requests to the ensemble, and the text that each must come to."""
+    questions = _questions(bench.seed + 4)[:CLIENTS]
+    return [(_fields(bench, question, stream=True), _expected(question, LIMIT)[0]) for question in questions]
+
+
+def text_of(bench: Bench, fields: dict[str, Any], event: dict[str, Any]) -> str:
+    """Return the answer's text in an event, without the prompt."""
+    text = str(_text(event))
+    return text if bench.llm_excludes_input else text.removeprefix(fields["text_input"])
+
+
 def ensemble(bench: Bench) -> Measured:
     """Preprocessing, model and postprocessing together answer what the reference answers."""
     yield from _generate(bench, "ensemble")

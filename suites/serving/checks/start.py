@@ -33,6 +33,8 @@ def serve(bench: Bench) -> Measured:
     yield Measurement("live", server.times.live or 0.0, "s")
     yield Measurement("ready", server.times.ready or 0.0, "s")
     yield Measurement("first_answer", first, "s")
+    if server.starts > 1:
+        yield Measurement("starts", server.starts, "starts")
     if refused:
         late = time.monotonic() - ready_at
         raise Wrong(f"ready, but unable: for {late:.2f} s after it called itself ready it answered {refused}")

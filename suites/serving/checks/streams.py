@@ -21,7 +21,8 @@ FINAL_SECONDS = 15.0
 GONE_SECONDS = 10.0
 
 
-def _fields(count: int, mark: str, delay_ms: int = 2) -> dict[str, Any]:
+def fields_of(count: int, mark: str, delay_ms: int = 2) -> dict[str, Any]:
+    """Return the generate fields that ask for a stream of so many events with a mark."""
     return {"COUNT": count, "MARK": mark, "DELAY_MS": delay_ms}
 
 
@@ -33,7 +34,7 @@ def _tensors(count: int, mark: str, delay_ms: int = 2) -> list[Tensor]:
     ]
 
 
-def _complete(who: str, count: int, mark: str, found: list[tuple[int, str]]) -> None:
+def complete(who: str, count: int, mark: str, found: list[tuple[int, str]]) -> None:
     """Hold the events of one caller, number and mark, against what they must be."""
     strangers = {other for _, other in found if other != mark}
     expect(not strangers, f"{who}: {mark} got events of another caller: {', '.join(sorted(strangers))}")
@@ -46,7 +47,7 @@ def _complete(who: str, count: int, mark: str, found: list[tuple[int, str]]) -> 
 def generate(bench: Bench) -> Measured:
     """Generate answers a request with one response, echoes its id, and tells errors."""
     http = bench.http()
-    answer = http.generate("stream", {**_fields(1, "one"), "id": "42"})
+    answer = http.generate("stream", {**fields_of(1, "one"), "id": "42"})
     expect(answer.get("MARK_OUT") == "one", f"generate: expected MARK_OUT one, found {answer.get('MARK_OUT')!r}")
     expect(answer.get("NUMBER") == 0, f"generate: expected NUMBER 0, found {answer.get('NUMBER')!r}")
     expect(
@@ -56,7 +57,7 @@ def generate(bench: Bench) -> Measured:
     expect(answer.get("id") == "42", f"generate: expected the id 42 back, found {answer.get('id')!r}")
     nested = http.generate("stream", {"COUNT": 1, "parameters": {"MARK": "two", "DELAY_MS": 0}})
     expect(nested.get("MARK_OUT") == "two", "generate: fields under parameters are not used")
-    for what, fields in (("two responses", _fields(2, "x")), ("no response", _fields(0, "x"))):
+    for what, fields in (("two responses", fields_of(2, "x")), ("no response", fields_of(0, "x"))):
         told = http.post("/v2/models/stream/generate", fields)
         expect(told.error(), f"generate with {what}: expected an error, found HTTP {told.status} {told.body[:80]!r}")
     missing = http.post("/v2/models/stream/generate", {"COUNT": 1})
@@ -72,7 +73,7 @@ def generate_stream(bench: Bench) -> Measured:
         began = time.monotonic()
         first = 0.0
         events = []
-        for event in http.generate_stream("stream", _fields(EVENTS, f"client-{number}", 20)):
+        for event in http.generate_stream("stream", fields_of(EVENTS, f"client-{number}", 20)):
             first = first or time.monotonic() - began
             events.append((int(event["NUMBER"]), str(event["MARK_OUT"])))
         return events, first, time.monotonic() - began
@@ -82,13 +83,13 @@ def generate_stream(bench: Bench) -> Measured:
         if entry.answer is None:
             raise Wrong(f"generate_stream: one of {CLIENTS} callers got {entry.error}")
         events, first, whole = entry.answer
-        _complete("generate_stream", EVENTS, f"client-{number}", events)
+        complete("generate_stream", EVENTS, f"client-{number}", events)
         expect(
             first < whole * 0.7,
             f"generate_stream: the first event came after {first:.2f} of {whole:.2f} s: all at once",
         )
     expect(
-        not list(http.generate_stream("stream", _fields(0, "x"))), "generate_stream: events where none was asked for"
+        not list(http.generate_stream("stream", fields_of(0, "x"))), "generate_stream: events where none was asked for"
     )
     yield Measurement("first_event", max(entry.answer[1] for entry in told if entry.answer), "s")
 
@@ -100,7 +101,7 @@ def decoupled(bench: Bench) -> Measured:
     events = client.stream("stream", [(mark, _tensors(EVENTS, mark)) for mark in marks], seconds=FINAL_SECONDS)
     for mark in marks:
         own = [event for event in events if event.request_id == mark]
-        _complete("gRPC stream", EVENTS, mark, [_told(event.tensors) for event in own if event.tensors])
+        complete("gRPC stream", EVENTS, mark, [_told(event.tensors) for event in own if event.tensors])
         finals = [event.is_final for event in own]
         expect(finals.count(True) == 1, f"gRPC stream: {mark} got {finals.count(True)} final responses, expected 1")
         expect(
@@ -122,17 +123,17 @@ def dropped(bench: Bench) -> Measured:
     """A stream that its caller cancels, or whose connection breaks, ends on the server too, and disturbs nobody."""
     client, http = bench.grpc(), bench.http()
     client.stream("stream", [("gone", _tensors(10_000, "gone"))], cancel_after=3)
-    stream = http.generate_stream("stream", _fields(10_000, "broken", 5))
+    stream = http.generate_stream("stream", fields_of(10_000, "broken", 5))
     next(stream)
     stream.close()
     next_events = client.stream("stream", [("next", _tensors(EVENTS, "next"))])
     told = [_told(event.tensors) for event in next_events if event.tensors]
-    _complete("gRPC stream after a cancelled one", EVENTS, "next", told)
+    complete("gRPC stream after a cancelled one", EVENTS, "next", told)
     open_at_end = 0
 
     def settled() -> bool:
         nonlocal open_at_end
-        open_at_end = int(http.generate("stream", _fields(1, "count", 0))["OPEN"]) - 1
+        open_at_end = int(http.generate("stream", fields_of(1, "count", 0))["OPEN"]) - 1
         return open_at_end == 0
 
     expect(
