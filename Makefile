@@ -3,6 +3,9 @@ PYTHON ?= python3
 CHECK_VENV := .venv-check
 TEST_VENV := .venv-test
 TORCH_VENV := .venv-torch
+TRITON := .triton
+TRITON_BIN := pytriton/tritonserver/bin
+PYTRITON := nvidia-pytriton==0.7.0
 # The tested torch; see docs/design.md, "What CI installs".
 TORCH := torch==2.13.0
 # What the models of the engine suite are held against.
@@ -26,8 +29,8 @@ test: lint
 	$(MAKE) --no-print-directory test-torch
 
 # What runs kernels or models, in a venv with torch and transformers: in the other one, runs of the tool would judge them too.
-test-torch: $(TORCH_VENV)/.ready
-	OMP_NUM_THREADS=1 $(TORCH_VENV)/bin/python -m pytest $(WORKERS) $(ARGS) -m "torch or serving"
+test-torch: $(TORCH_VENV)/.ready $(TRITON)/.ready
+	OMP_NUM_THREADS=1 PATH="$(CURDIR)/$(TRITON)/$(TRITON_BIN):$$PATH" $(TORCH_VENV)/bin/python -m pytest $(WORKERS) $(ARGS) -m "torch or serving"
 
 lint: $(TEST_VENV)/.ready
 	$(TEST_VENV)/bin/ruff check .
@@ -68,9 +71,15 @@ $(TEST_VENV)/.ready: pyproject.toml
 $(TORCH_VENV)/.ready: pyproject.toml
 	@$(PYTHON) -c '$(NEEDS_PYTHON)'
 	$(PYTHON) -m venv $(TORCH_VENV)
-	$(TORCH_VENV)/bin/python $(PIP_INSTALL) -e '.[dev,training,serving]' $(TORCH) $(ONNX)
+	$(TORCH_VENV)/bin/python $(PIP_INSTALL) -e '.[dev,training]' $(TORCH) $(ONNX) 'tritonclient[grpc]'
 	if command -v mpirun >/dev/null; then $(TORCH_VENV)/bin/python $(PIP_INSTALL) mpi4py; fi
 	touch $@
 
+# The wheel holds the server, and wants an older NumPy than the tests: nothing imports it, so it has a folder of its own.
+$(TRITON)/.ready: pyproject.toml $(TORCH_VENV)/.ready
+	rm -rf $(TRITON)
+	$(TORCH_VENV)/bin/python $(PIP_INSTALL) --no-deps --target $(TRITON) $(PYTRITON)
+	touch $@
+
 clean:
-	rm -rf $(CHECK_VENV) $(TEST_VENV) $(TORCH_VENV) .real-stacks build dist *.egg-info
+	rm -rf $(CHECK_VENV) $(TEST_VENV) $(TORCH_VENV) $(TRITON) .real-stacks build dist *.egg-info

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -31,17 +32,25 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="Run the tests marked real_large as well, which download 4 GB more",
     )
+    parser.addoption(
+        "--all-serving",
+        action="store_true",
+        help="Run the tests marked serving_long as well: 50 starts, the whole proof, a short soak; some 10 minutes",
+    )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Start what downloads first, so that another worker runs all the rest meanwhile; leave out what cannot run here.
 
-    Tests marked with the name of a library, or of the extra that brings it, run in venvs that have it.
+    Tests marked with the name of a library run in venvs that have it, those marked ``serving`` where there is a server.
     """
     items.sort(key=lambda item: item.get_closest_marker("real_stack") is None)
-    brought_by = {"torch": "torch", "transformers": "transformers", "serving": "pytriton"}
-    absent = [marker for marker, library in brought_by.items() if importlib.util.find_spec(library) is None]
-    for marker in (*absent, *(() if config.getoption("--all-pairs") else ("real_large",))):
+    absent = [library for library in ("torch", "transformers") if importlib.util.find_spec(library) is None]
+    if importlib.util.find_spec("pytriton") is None and shutil.which("tritonserver") is None:
+        absent.append("serving")
+    long = {"real_large": "--all-pairs", "serving_long": "--all-serving"}
+    absent += [marker for marker, option in long.items() if not config.getoption(option)]
+    for marker in absent:
         left_out = [item for item in items if item.get_closest_marker(marker)]
         items[:] = [item for item in items if not item.get_closest_marker(marker)]
         config.hook.pytest_deselected(items=left_out)

@@ -13,7 +13,26 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 HOME = "/opt/tritonserver"
+_WHEEL = "nvidia-pytriton wheel"
 _WHEEL_HOME = "pytriton/tritonserver"
+_WHEEL_RELEASES = {
+    "2.33.0": ("0.2.0", "0.2.1", "0.2.2", "0.2.3", "0.2.4", "0.2.5"),
+    "2.36.0": ("0.3.0", "0.3.1", "0.4.0"),
+    "2.39.0": ("0.4.1", "0.4.2"),
+    "2.41.0": ("0.5.0",),
+    "2.42.0": ("0.5.1", "0.5.2"),
+    "2.43.0": ("0.5.3",),
+    "2.44.0": ("0.5.4", "0.5.5", "0.5.6"),
+    "2.45.0": ("0.5.7",),
+    "2.46.0": ("0.5.8",),
+    "2.47.0": ("0.5.9",),
+    "2.48.0": ("0.5.10",),
+    "2.49.0": ("0.5.11",),
+    "2.50.0": ("0.5.12",),
+    "2.51.0": ("0.5.13", "0.5.14", "0.6.0", "0.7.0"),
+}
+"""Releases of tritonserver, and the releases of nvidia-pytriton that carry them. Source: PyTriton's CHANGELOG.md."""
+_DIST_INFO = re.compile(r"nvidia_pytriton-([\w.]{1,20})\.dist-info")
 _VERSION = re.compile(r"\d{1,3}\.\d{1,3}(?:\.\d{1,3})?[\w.+-]{0,20}")
 
 
@@ -21,7 +40,7 @@ def triton_server_fact(root: Root, env: Mapping[str, str], site_packages: Sequen
     """Return ``triton_server`` with every copy, the backends of the first in the details.
 
     Looked at are /opt/tritonserver, the ``tritonserver`` on PATH, and the server inside the nvidia-pytriton
-    wheel, which carries no version of its own.
+    wheel, whose release follows from the wheel's.
     """
     homes = _homes(root, env, site_packages)
     if not homes:
@@ -58,7 +77,7 @@ def _homes(root: Root, env: Mapping[str, str], site_packages: Sequence[str]) -> 
     for folder in site_packages:
         home = f"{folder.rstrip('/')}/{_WHEEL_HOME}"
         if root.is_file(f"{home}/bin/tritonserver"):
-            homes.setdefault(home, "nvidia-pytriton wheel")
+            homes.setdefault(home, _WHEEL)
     return homes
 
 
@@ -71,6 +90,12 @@ def _copy(root: Root, env: Mapping[str, str], home: str, found_by: str) -> Copy:
         told = env.get("TRITON_SERVER_VERSION", "") if home == HOME else ""
         if _VERSION.fullmatch(told):
             return Copy(program, told, "TRITON_SERVER_VERSION", found_by)
+        wheel = _wheel_release(root, home) if home.endswith(_WHEEL_HOME) else None
+        for release, wheels in _WHEEL_RELEASES.items():
+            if wheel in wheels:
+                return Copy(program, release, f"release of the wheel nvidia-pytriton {wheel}", found_by)
+        if wheel:
+            return Copy(program, None, "file", found_by, note=f"release unknown: that of nvidia-pytriton {wheel}")
         return Copy(program, None, "file", found_by, note=f"release unknown: {error}")
     if not _VERSION.fullmatch(text):
         note = f"{path}: expected a release like 2.59.0, found {text[:60]!r}"
@@ -84,3 +109,12 @@ def _backends(root: Root, home: str) -> dict[str, str]:
     except ReadError:
         return {}
     return {entry.name: f"{home}/backends/{entry.name}" for entry in entries if entry.kind is not Kind.FILE}
+
+
+def _wheel_release(root: Root, home: str) -> str | None:
+    """Return the release of the wheel that a server lies in; None where its metadata is not there."""
+    try:
+        entries = root.listdir(home.removesuffix(f"/{_WHEEL_HOME}"))
+    except ReadError:
+        return None
+    return next((match[1] for entry in entries if (match := _DIST_INFO.fullmatch(entry.name))), None)

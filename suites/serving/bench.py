@@ -64,6 +64,8 @@ class Bench:
         self._clients: dict[str, GrpcClient] = {}
         self.release_of_server = installation.version or ""
         """As the server says when it runs."""
+        self.facts: list[str] = []
+        """What the running check learned of the server, for its readers; emptied before each check."""
         self.known: list[str] = []
         """What the running check met of the server's known behaviours; emptied before each check."""
 

@@ -43,13 +43,14 @@ def execute(check: Check, bench: Bench) -> Ran:
 
 def _once(check: Check, bench: Bench) -> tuple[Ran, float]:
     bench.known.clear()
+    bench.facts.clear()
     ran = Ran()
     with Pulse() as pulse:
         try:
             ran.figures.extend(check.run(bench))
         except FAULTS as error:
             ran.wrong = bench.with_death(str(error))
-    ran.known = list(bench.known)
+    ran.notes, ran.known = list(bench.facts), list(bench.known)
     return ran, pulse.longest
 
 

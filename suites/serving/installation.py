@@ -19,9 +19,8 @@ HOW_TO_GET_ONE = (
     "run in an image that has /opt/tritonserver, put tritonserver on PATH, or pip install 'pytest-trtcheck[serving]'"
 )
 
-_WHEEL = "nvidia-pytriton wheel"
+_STUBS = "python_backend_stubs"
 _STUB = "triton_python_backend_stub"
-_STUB_UTILITIES = "triton_python_backend_utils.py"
 
 
 class UnusableError(Exception):
@@ -44,18 +43,23 @@ class Installation:
         return self.home / "bin" / "tritonserver"
 
     @property
+    def is_of_wheel(self) -> bool:
+        """True for the server of the wheel nvidia-pytriton, wherever that was unpacked."""
+        return (self.home / _STUBS).is_dir()
+
+    @property
     def caches(self) -> Path:
         """Where response caches lie."""
         return self.home / "caches"
 
     def lay_out_backends(self, folder: Path) -> Path:
-        """Return the folder to give as ``--backend-directory``; for the wheel, one made below ``folder``.
+        """Return the folder to give as ``--backend-directory``; for the wheel's server, one made below ``folder``.
 
         The wheel keeps one Python stub for each release of Python, none of them where the backend looks for it.
         """
         installed = self.home / "backends"
-        stub = self.home / "python_backend_stubs" / "{}.{}".format(*sys.version_info) / _STUB
-        if (installed / "python" / _STUB).is_file() or self.found_by != _WHEEL:
+        stub = self.home / _STUBS / "{}.{}".format(*sys.version_info) / _STUB
+        if (installed / "python" / _STUB).is_file() or not self.is_of_wheel:
             return installed
         if not stub.is_file():
             have = sorted(entry.name for entry in stub.parent.parent.glob("3.*"))
@@ -85,7 +89,7 @@ class Installation:
         _before(environment, "PYTHONPATH", str(modules))
         # Models compute next to each other and to the client: one thread each keeps a small machine responsive.
         environment.setdefault("OMP_NUM_THREADS", "1")
-        if self.found_by == _WHEEL:
+        if self.is_of_wheel:
             libraries = [self.home.parent.parent / "nvidia_pytriton.libs", sysconfig.get_config_var("LIBDIR")]
             _before(environment, "LD_LIBRARY_PATH", *(str(entry) for entry in libraries if entry))
             # The stub's Python finds its packages from the python3 that comes first here.

@@ -7,7 +7,7 @@ import time
 
 STEP_SECONDS = 0.1
 STARVED_SECONDS = 0.6
-"""A Python stub that gets no CPU for a second is called dead by its server; whoever waits next to it sees some of that."""
+"""A Python stub that gets no CPU for a second is called dead by its server; its neighbours see some of that."""
 
 
 class Pulse:

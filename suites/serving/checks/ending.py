@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from pytest_trtcheck._suites.serving.bench import Bench
 
 DEATH_SECONDS = 10.0
+_API = re.compile(r"'([\w-]+)' TRITONBACKEND API version: ([\d.]+)")
 
 
 def stop(bench: Bench) -> Measured:
@@ -30,9 +32,11 @@ def stop(bench: Bench) -> Measured:
 
 def killed(bench: Bench) -> Measured:
     """A server that is killed is seen to be dead, and is named with the last lines of its log."""
-    server = bench.launch([repository.echo()], ["--disable-auto-complete-config"])
+    server = bench.launch([repository.echo()], ["--disable-auto-complete-config", "--log-verbose=1"])
     try:
         server.endpoint.infer("echo", [tensor("IN_INT32", "INT32", [1])])
+        # The server tells it in a verbose log alone.
+        bench.facts += [f"backend {name}: API {api}" for name, api in _API.findall("\n".join(server.log_lines()))]
         server.kill()
         expect(server.wait_for_exit(DEATH_SECONDS), "a killed server is not seen to be dead")
         expect("SIGKILL" in server.death(), f"a killed server is described as: {server.death()}")

@@ -70,9 +70,8 @@ def _beyond(bench: Bench, figure: Measurement) -> str:
     if figure.value >= limit if at_least else figure.value <= limit:
         return ""
     bound = "at least" if at_least else "at most"
-    return (
-        f"{figure.name} with {figure.at:g} clients: expected {bound} {limit:g} {figure.unit}, found {figure.value:.3g}"
-    )
+    found = f"{figure.value:.3g} {figure.unit}"
+    return f"{figure.name} with {figure.at:g} clients: expected {bound} {limit:g}, found {found}"
 
 
 def _requests(bench: Bench) -> Callable[[], Ask]:

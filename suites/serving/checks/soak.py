@@ -25,7 +25,7 @@ EVENTS = 6
 WARM_UP = 5
 """The part of all looks, one in so many, that is for caches and pools to fill."""
 SLACK = {"memory_bytes": 64 << 20, "descriptors": 32, "shared_memory_bytes": 16 << 20, "processes": 0}
-"""What each may grow from the first third after the warm-up to the last: pools grow in steps, and a leak does not stop."""
+"""What each may grow from the first third after the warm-up to the last: pools grow in steps, leaks on and on."""
 
 
 def soak(bench: Bench) -> Measured:

@@ -68,6 +68,9 @@ def metadata(bench: Bench) -> Measured:
     server, http = bench.server("main"), bench.http()
     told = http.get("/v2")
     expect(told.get("name") == server.identity, f"/v2: expected name {server.identity}, found {told.get('name')!r}")
+    installed, release = bench.installation.version, told.get("version")
+    expect(installed in {None, release}, f"/v2: expected version {installed}, as installed, found {release!r}")
+    bench.facts.append(f"tritonserver {release}, backends {', '.join(bench.installation.backends)}")
     missing = [name for name in EXTENSIONS if name not in told.get("extensions", [])]
     expect(not missing, f"/v2: extensions {', '.join(missing)} are missing")
     found = http.index()
