@@ -64,6 +64,23 @@ def test_server_inside_a_wheel_is_found_after_that_of_the_image(tmp_path: Path) 
     assert both.chosen == 0
 
 
+@pytest.mark.parametrize(
+    ("wheel", "release"), [("0.7.0", "2.51.0"), ("0.5.12", "2.50.0"), ("9.9.9", None), ("0.7.0/../..", None)]
+)
+@pytest.mark.parametrize("on_path", [False, True])
+def test_release_of_the_server_follows_from_that_of_its_wheel(
+    tmp_path: Path, wheel: str, release: str | None, on_path: bool
+) -> None:
+    put(tmp_path, f"{SITE}/pytriton/tritonserver/bin/tritonserver")
+    put(tmp_path, f"{SITE}/nvidia_pytriton-{wheel}.dist-info/METADATA")
+    if on_path:
+        (tmp_path / SITE[1:] / "pytriton/tritonserver/bin/tritonserver").chmod(0o755)
+    env = {"PATH": f"{SITE}/pytriton/tritonserver/bin"} if on_path else {}
+    fact = triton_server_fact(Root(tmp_path), env, [] if on_path else [SITE])
+    assert fact.copies[0].found_by == ("PATH" if on_path else "nvidia-pytriton wheel")
+    assert fact.value == release
+
+
 def test_program_on_path_leads_to_its_home(tmp_path: Path) -> None:
     put(tmp_path, "/srv/triton/bin/tritonserver")
     put(tmp_path, "/srv/triton/TRITON_VERSION", "2.51.0")
