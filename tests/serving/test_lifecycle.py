@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -11,6 +12,7 @@ import threading
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -193,7 +195,7 @@ def test_a_server_soaks_level_and_one_that_leaks_does_not(installation: Installa
 @pytest.mark.serving
 @pytest.mark.serving_long
 def test_two_runs_side_by_side_do_not_disturb_each_other(tmp_path: Path) -> None:
-    results = {}
+    results: dict[str, tuple[list[str], str, dict[str, Any]]] = {}
 
     def one(name: str) -> None:
         folder = tmp_path / name
@@ -203,7 +205,8 @@ def test_two_runs_side_by_side_do_not_disturb_each_other(tmp_path: Path) -> None
         environment = {**os.environ, "TMPDIR": str(folder / "tmp")}
         done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
         left = [entry.name for entry in (folder / "tmp").glob("trtcheck_*")]
-        results[name] = (left, done.stdout[-3000:], (folder / "trtcheck-report" / "report.json").read_text())
+        report = json.loads((folder / "trtcheck-report" / "report.json").read_text())
+        results[name] = (left, done.stdout[-3000:], report)
 
     threads = [threading.Thread(target=one, args=(name,)) for name in ("one", "two")]
     for thread in threads:
@@ -212,5 +215,6 @@ def test_two_runs_side_by_side_do_not_disturb_each_other(tmp_path: Path) -> None
         thread.join()
     for left, output, report in results.values():
         assert not left
-        assert '"failed"' not in report, output
-        assert report.count('"passed"') >= 5, output
+        outcomes = [entry["outcome"] for entry in report["results"] if entry["suite"] == "serving"]
+        assert outcomes.count("passed") >= 5, output
+        assert set(outcomes) == {"passed", "not_run"}, output

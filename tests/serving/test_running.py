@@ -74,6 +74,7 @@ def test_a_running_server_is_looked_at_and_left_alone(pytester: pytest.Pytester,
         ("--trtcheck-triton-url=http://127.0.0.1", "expected the HTTP port of a server on this machine"),
         ("--trtcheck-triton-url=http://127.0.0.1:99999", "such as http://127.0.0.1:8000"),
         ("--trtcheck-model-repository=/no/such/folder", "found no folder at /no/such/folder"),
+        ("--trtcheck-serving-limits=p99=50", "--trtcheck-serving-limits: expected NAME=NUMBER"),
     ],
 )
 def test_options_that_cannot_be_used_end_the_run_before_it_begins(
