@@ -13,7 +13,7 @@ import torch
 from pytest_trtcheck._suites.probe_llm.engine.kv import Store
 from pytest_trtcheck._suites.probe_llm.engine.model import Linear, plain_linear
 from pytest_trtcheck._suites.quantization.fake import Convention, QuantizedStore, Quantizer
-from pytest_trtcheck._suites.quantization.formats import round_whole, whole_numbers
+from pytest_trtcheck._suites.quantization.formats import E2M1, E4M3, round_whole, whole_numbers
 from pytest_trtcheck._suites.quantization.session import QuantizedSession
 from pytest_trtcheck.providers import LlmCase, LlmSession, Model, Setup, Where
 from pytest_trtcheck.providers.llm import lacking
@@ -292,7 +292,7 @@ class NeighbourLayerScales(Variant):
 
 
 class StaleActivationScales(Variant):
-    """Activations are rounded with fresh scales and restored with those of an earlier calibration, 5 % smaller."""
+    """Activations are rounded with fresh scales and restored with those of an earlier calibration, a tenth smaller."""
 
     name = "broken_stale_scales"
     setups = ((FP8, ""), (W4A8, ""))
@@ -302,7 +302,7 @@ class StaleActivationScales(Variant):
 
         def activations(self, x: torch.Tensor, limit: float) -> torch.Tensor:
             """Return them."""
-            return super().activations(x, limit) * 0.95
+            return super().activations(x, limit) * 0.9
 
 
 class FactorsForgotten(Variant):
@@ -323,18 +323,19 @@ class FactorsForgotten(Variant):
             return lambda x: x @ stored.T
 
 
-class BlockScaleDropped(Variant):
-    """The scales of blocks are applied, that of the tensor is left out of the rounding of scales: they underflow."""
+class TensorScaleDropped(Variant):
+    """Blocks are restored with their own scales and without the one of the tensor."""
 
     name = "broken_block_scales"
     setups = ((NVFP4, ""),)
 
     class quantizer(Quantizer):  # noqa: N801
-        """Block scales rounded to e4m3 as they are."""
+        """Scales in e4m3 alone."""
 
-        def float_scales(self, largest: torch.Tensor, of_tensor: float) -> torch.Tensor:  # noqa: ARG002
-            """Return them."""
-            return super().float_scales(largest, 6.0 * 448.0)
+        def restored(self, codes: torch.Tensor, scales: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+            """Return numbers that are too large."""
+            whole = weight.abs().max() / (E2M1.largest * E4M3.largest)
+            return super().restored(codes, scales / whole, weight)
 
 
 class ExponentOffByOne(Variant):
@@ -418,12 +419,12 @@ class KvStaleScale(Variant):
     setups = (("", FP8_KV), ("", INT8_KV))
 
     class store(QuantizedStore):  # noqa: N801
-        """Scales of 5 % more when read."""
+        """Scales of 15 % more when read."""
 
         def read(self, layer: int, places: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
             """Return numbers."""
             k, v = super().read(layer, places)
-            return k * 1.05, v * 1.05
+            return k * 1.15, v * 1.15
 
 
 class KvNotQuantized(Variant):
@@ -447,6 +448,6 @@ class KvNotQuantized(Variant):
 BROKEN: tuple[type[Variant], ...] = (
     SwappedScaleAxis, GroupOffByOne, NeighbourGroupScale, ZeroPointSign, ZeroPointOffByOne, ClippedOutliers,
     ClippedActivations, SwappedNibbles, RoundedDown, TruncatedScales, TensorScale, FewerBits, LayerLeft,
-    NothingQuantized, HeadQuantized, NeighbourLayerScales, StaleActivationScales, FactorsForgotten, BlockScaleDropped,
+    NothingQuantized, HeadQuantized, NeighbourLayerScales, StaleActivationScales, FactorsForgotten, TensorScaleDropped,
     ExponentOffByOne, KvScaleMissing, KvScaleTwice, KvScalesSwapped, KvNeighbourScale, KvStaleScale, KvNotQuantized,
 )  # fmt: skip
