@@ -70,13 +70,11 @@ def test_mistakes_and_variants_are_many_and_each_says_what_it_is() -> None:
     assert len(BROKEN) >= 25
     assert len(SOUND) >= 15
     assert len({one.name for one in variants}) == len(variants)
-    assert len({about(one) for one in variants}) == len(variants) - 1, "ties told and untold are described alike"
+    assert len({about(one) for one in variants}) == len(variants)
     assert all(set(one.setups) <= set(SETUPS) and one.setups for one in variants)
     assert {setup for one in variants[: len(BROKEN)] for setup in one.setups} >= set(SETUPS[:-1])
 
 
 def test_the_command_takes_the_suite_and_refuses_what_is_none(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
-        main(["prove", "quantisation"])
-    assert ended.value.code == 4
+    assert main(["prove", "quantisation"]) == 4
     assert "quantization" in capsys.readouterr().err
