@@ -20,7 +20,8 @@ _FOREIGN = ("PYTEST_", "PYTHON", "COVERAGE_", "COV_", "LD_", "VIRTUAL_ENV", "TRT
 def clean_env(**variables: str) -> dict[str, str]:
     """Return the environment without what the outer test run put there."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
-    return {**kept, "COLUMNS": "80", **variables}
+    # One thread: two workers share two cores, and threads of torch that wait for a core spin.
+    return {**kept, "COLUMNS": "80", "OMP_NUM_THREADS": "1", **variables}
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Venv:
             env=clean_env(**variables),
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=900,
         )
 
     def trtcheck(self, *options: str, folder: Path, **variables: str) -> TrtcheckRun:

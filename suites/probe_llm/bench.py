@@ -10,7 +10,7 @@ import pytest
 
 from pytest_trtcheck._suites.probe_llm.checkpoint import MODEL, verify
 from pytest_trtcheck._suites.probe_llm.truth import Oracle
-from pytest_trtcheck._suites.support.torch_state import pinned
+from pytest_trtcheck._suites.support.torch_state import one_thread, pinned
 from pytest_trtcheck._suites.support.words import first_line
 from pytest_trtcheck.errors import ProbeModelError
 from pytest_trtcheck.providers import LlmBackend, LlmSession, Model, Refused, Request, Setup, Where
@@ -88,7 +88,7 @@ class Bench:
             verify(self.model.main)
         except ProbeModelError as error:
             raise TroubleError(str(error)) from None
-        with pinned():
+        with one_thread(), pinned():
             session: Any = guarded(lambda: backend.open(setup, self.model, where), "bringing it up")
         if not callable(getattr(session, "generate", None)) or not callable(getattr(session, "close", None)):
             raise TroubleError(f"open returned no session with generate and close, found {type(session).__name__}")
@@ -99,7 +99,7 @@ class Bench:
         assert self._session is not None
         session = self._session
         try:
-            with pinned():
+            with one_thread(), pinned():
                 return guarded(lambda: session.generate(requests), "generate")
         except TroubleError:
             self.close()

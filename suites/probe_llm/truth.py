@@ -25,7 +25,7 @@ from pytest_trtcheck._suites.probe_llm.checkpoint import verify
 from pytest_trtcheck._suites.probe_llm.reference import Reference
 from pytest_trtcheck._suites.probe_llm.sets import EASY, easy_questions, hard_questions
 from pytest_trtcheck._suites.support.tolerance import TOLERANCES
-from pytest_trtcheck._suites.support.torch_state import pinned
+from pytest_trtcheck._suites.support.torch_state import one_thread, pinned
 from pytest_trtcheck.providers import Model
 
 TORCH_NAMES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
@@ -141,7 +141,7 @@ class Oracle:
     def usual_spread(self) -> float:
         """Root mean square of the plain computation's spread over one question of every near set."""
         chosen = [easy_questions(name, 1, seed=0)[0] for name in EASY if not name.endswith("_far")]
-        with pinned(), torch.inference_mode():
+        with one_thread(), pinned(), torch.inference_mode():
             spreads = [
                 spread_of(*(model.logits([*question.prompt_ids, *question.answer_ids]) for model in self._references()))
                 for question in (*chosen, *hard_questions(2, seed=0))
@@ -166,14 +166,14 @@ class Oracle:
         """Return the greedy answer of the exact reference, up to ``limit`` tokens or the end mark."""
         key = (tuple(prompt), limit, adapter)
         if key not in self._answers:
-            with pinned():
+            with one_thread(), pinned():
                 generated = self._references(adapter=adapter)[0].generate(prompt, limit, self.end_token)
             self._answers[key] = tuple(generated.tokens)
         return self._answers[key]
 
     def _make(self, prompt: tuple[int, ...], answer: tuple[int, ...], *, adapter: bool) -> Truth:
         tokens = (*prompt, *answer)[:-1]
-        with pinned(), torch.inference_mode():
+        with one_thread(), pinned(), torch.inference_mode():
             exact, plain = (model.logits(tokens) for model in self._references(adapter=adapter))
         return make_truth(exact, plain, len(answer), self.dtype, self.usual_spread)
 

@@ -15,6 +15,17 @@ _SDP = ("flash_sdp", "mem_efficient_sdp", "math_sdp", "cudnn_sdp")
 
 
 @contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute on one thread: on products as small as the probe model's, others only wait, and spin while they do."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@contextmanager
 def pinned() -> Iterator[None]:
     """Compute as documented: fp32 as IEEE says, nothing cast behind the scenes, every kernel allowed."""
     dtype, precision = torch.get_default_dtype(), torch.get_float32_matmul_precision()

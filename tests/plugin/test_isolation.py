@@ -23,7 +23,7 @@ from tests.stacks import gpu, stack
 if TYPE_CHECKING:
     from tests.plugin.conftest import Trtcheck
 
-SCHEMA = Path(__file__).parents[2] / "reports" / "report.schema.v2.json"
+SCHEMA = Path(__file__).parents[2] / "reports" / "report.schema.v3.json"
 PRELUDE = "import ctypes, os, signal, subprocess, sys, time, pytest\n"
 SOUND = stack(gpu="NVIDIA H200", gpus=[gpu(uuid="GPU-one")], driver="580.65.06")
 TWO_GPUS = stack(gpu="NVIDIA H200", gpus=[gpu(uuid="GPU-one"), gpu(uuid="GPU-two", index=1)], driver="580.65.06")

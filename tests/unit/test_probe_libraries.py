@@ -461,5 +461,5 @@ def test_probe_that_breaks_costs_only_its_own_facts(tree: FakeRoot, monkeypatch:
 
 def test_seconds_of_every_probe_are_given(tree: FakeRoot) -> None:
     seconds = tree.probe_all()[2]
-    assert set(seconds) == {"distributions", "dpkg", "loader", "libraries", "components", "torch", "toolkit"}
+    assert set(seconds) == {"distributions", "dpkg", "rpm", "loader", "libraries", "components", "torch", "toolkit"}
     assert all(value >= 0 for value in seconds.values())
