@@ -135,6 +135,10 @@ _EXACT = frozenset({"identity", "gather", "reshape", "transpose", "concat", "qua
 """Operations that move numbers and round none."""
 
 
+_SUMS = 3.0
+"""Standard deviations of a sum's error by which sums are disturbed; see ``Disturbed.summed``."""
+
+
 class Disturbed(Arithmetic):
     """Every rounding becomes a random error of its size, to see what roundings do to the result, to first order."""
 
@@ -152,19 +156,21 @@ class Disturbed(Arithmetic):
         return values * (1 + 2.0 ** -SIGNIFICAND_BITS[dtype] * self._draw.uniform(-1, 1, values.shape))
 
     def summed(self, values: np.ndarray, squares: Callable[[], np.ndarray], terms: int, dtype: str) -> np.ndarray:
-        """Disturb sums by twice what adding up one term after the other costs, at the root mean square over all orders.
+        """Disturb sums by three times what adding up one term after the other costs, at the mean square over all orders.
 
         Each of ``n`` partial sums is rounded: a third of their mean square, times the unit roundoff squared. Over all
         orders the squares of the partial sums of ``x``, which come to ``S``, add up to
         ``(n/6) (sum x^2 - S^2/n) + (n/3) S^2``. Products of fp16 may be added up in fp16, which is TensorRT's choice;
-        all else is added up in fp32.
+        all else is added up in fp32. Three times, because the largest of some ten thousand elements lies four standard
+        deviations out, and the partial sums of one order may be half as large again as the mean of all: at twice, four
+        of 3960 sound runs were flagged (40 seeds).
         """
         if not self._sums:
             return values
         unit = 2.0 ** -SIGNIFICAND_BITS["fp16" if dtype == "fp16" else "fp32"]
         apart = np.maximum(squares() - np.square(values) / terms, 0)
         partial_sums = terms / 6 * apart + terms / 3 * np.square(values)
-        return values + 2 * unit * np.sqrt(partial_sums) * self._draw.uniform(-1, 1, values.shape)
+        return values + _SUMS * unit * np.sqrt(partial_sums) * self._draw.uniform(-1, 1, values.shape)
 
 
 def _patches(x: np.ndarray, size: tuple[int, ...], padding: int, stride: int) -> np.ndarray:
