@@ -156,7 +156,7 @@ class Disturbed(Arithmetic):
         return values * (1 + 2.0 ** -SIGNIFICAND_BITS[dtype] * self._draw.uniform(-1, 1, values.shape))
 
     def summed(self, values: np.ndarray, squares: Callable[[], np.ndarray], terms: int, dtype: str) -> np.ndarray:
-        """Disturb sums by three times what adding up one term after the other costs, at the mean square over all orders.
+        """Disturb sums by three times what adding up term after term costs, at the root mean square over all orders.
 
         Each of ``n`` partial sums is rounded: a third of their mean square, times the unit roundoff squared. Over all
         orders the squares of the partial sums of ``x``, which come to ``S``, add up to

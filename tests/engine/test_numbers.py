@@ -172,8 +172,8 @@ def test_what_sums_in_another_order_cost_is_what_was_measured() -> None:
         errors.append(total - exact)
     measured = float(np.sqrt(np.mean(np.square(errors))))
     disturbed = [Disturbed(graph, seed, roundings=False).run(weights, inputs)["y"] - exact for seed in range(4)]
-    # What is allowed for is twice the expected error.
-    expected = float(np.sqrt(np.mean(np.square(disturbed)))) / 2
+    # What is allowed for is three times the expected error.
+    expected = float(np.sqrt(np.mean(np.square(disturbed)))) / 3
     assert 1 < expected / measured < 1.6
 
 

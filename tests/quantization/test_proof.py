@@ -41,8 +41,8 @@ def test_mistakes_are_caught_and_sound_variants_are_not() -> None:
     assert proof.holds
     lines = list(proof.lines())
     assert lines[-1] == "the proof holds"
-    assert any(line.startswith("broken_layer_left") and "1 of 1  TRC-QNT-004" in line for line in lines)
-    assert any(line.startswith("2 of 2 broken quantizations caught, 2 mistakes, seed 0") for line in lines)
+    assert any(line.startswith("broken_layer_left") and "TRC-QNT-004" in line for line in lines), lines
+    assert any("2 of 2 broken quantizations caught" in line for line in lines), lines
 
 
 @pytest.mark.slow
