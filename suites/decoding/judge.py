@@ -103,18 +103,8 @@ def _answers(
 def _demands(request: Request) -> str:
     """Return what a request asks for, in words."""
     plain = Request(request.prompt)
-    names = (
-        "temperature",
-        "top_k",
-        "top_p",
-        "repetition_penalty",
-        "stop",
-        "bad_words",
-        "regex",
-        "adapter",
-        "log_probs",
-    )
-    asked = [f"{name} {getattr(request, name)}" for name in names if getattr(request, name) != getattr(plain, name)]
+    changed = [name for name in _TOLD_DEMANDS if getattr(request, name) != getattr(plain, name)]
+    asked = [f"{name} {getattr(request, name)}" for name in changed]
     return ", ".join(asked) or "greedy"
 
 

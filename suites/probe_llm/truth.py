@@ -22,7 +22,7 @@ from functools import cached_property
 import torch
 
 from pytest_trtcheck._suites.probe_llm.checkpoint import verify
-from pytest_trtcheck._suites.probe_llm.reference import Reference
+from pytest_trtcheck._suites.probe_llm.reference import Cache, Reference
 from pytest_trtcheck._suites.probe_llm.sets import EASY, easy_questions, hard_questions
 from pytest_trtcheck._suites.support.tolerance import TOLERANCES
 from pytest_trtcheck._suites.support.torch_state import one_thread, pinned
@@ -31,6 +31,8 @@ from pytest_trtcheck.providers import Model
 TORCH_NAMES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 
 
+MOST_KEPT = 8_192
+"""Tokens of prompts whose keys and values are kept: 12 KB each in fp64."""
 SUMMED = 256
 """Terms of a logit: the model's hidden size. Sums are kept in fp32 and may be taken in any order."""
 
@@ -113,6 +115,28 @@ def make_truth(exact: torch.Tensor, plain: torch.Tensor, places: int, dtype: str
     return Truth(answer, answer.log_softmax(-1), resolution, largest * tolerance.roundings * single)
 
 
+@dataclass(frozen=True)
+class Begun:
+    """A prompt that a reference has read."""
+
+    cache: Cache
+    logits: torch.Tensor
+    """``[tokens of the prompt, vocabulary]``."""
+
+    @classmethod
+    def of(cls, model: Reference, prompt: Sequence[int]) -> Begun:
+        """Return what a reference makes of a prompt."""
+        cache = Cache()
+        return cls(cache, model.logits(prompt, cache))
+
+    def go_on(self, model: Reference, tokens: Sequence[int]) -> torch.Tensor:
+        """Return the logits ``[tokens in all, vocabulary]`` of the prompt and what follows it."""
+        if not tokens:
+            return self.logits
+        # Growing replaces the pairs of a cache and leaves their tensors as they are.
+        return torch.cat((self.logits, model.logits(tokens, Cache(list(self.cache.pairs)))))
+
+
 class Oracle:
     """References of the probe model for one dtype; what was computed once is kept."""
 
@@ -120,6 +144,7 @@ class Oracle:
         self.folder, self.dtype, self.device = verify(model.main), dtype, device
         self._models: dict[bool, tuple[Reference, Reference]] = {}
         self._known: dict[tuple[tuple[int, ...], bool], list[tuple[tuple[int, ...], Truth]]] = {}
+        self._begun: dict[tuple[tuple[int, ...], bool], tuple[Begun, Begun]] = {}
         self._answers: dict[tuple[tuple[int, ...], int, bool], tuple[int, ...]] = {}
 
     @cached_property
@@ -172,10 +197,21 @@ class Oracle:
         return self._answers[key]
 
     def _make(self, prompt: tuple[int, ...], answer: tuple[int, ...], *, adapter: bool) -> Truth:
-        tokens = (*prompt, *answer)[:-1]
         with one_thread(), pinned(), torch.inference_mode():
-            exact, plain = (model.logits(tokens) for model in self._references(adapter=adapter))
+            begun = self._begun_with(prompt, adapter=adapter)
+            models = self._references(adapter=adapter)
+            exact, plain = (start.go_on(model, answer[:-1]) for start, model in zip(begun, models, strict=True))
         return make_truth(exact, plain, len(answer), self.dtype, self.usual_spread)
+
+    def _begun_with(self, prompt: tuple[int, ...], *, adapter: bool) -> tuple[Begun, Begun]:
+        """Return both references after a prompt: many answers to one prompt are asked for."""
+        key = prompt, adapter
+        if key not in self._begun:
+            exact, plain = (Begun.of(model, prompt) for model in self._references(adapter=adapter))
+            self._begun[key] = exact, plain
+            while len(self._begun) > 1 and sum(len(kept) for kept, _ in self._begun) > MOST_KEPT:
+                del self._begun[next(iter(self._begun))]
+        return self._begun[key]
 
     def _references(self, *, adapter: bool = False) -> tuple[Reference, Reference]:
         """Return the exact reference and the plain one."""

@@ -69,7 +69,7 @@ def calibration_questions(seed: int = SEED) -> list[Question]:
 
 
 @lru_cache(maxsize=4)
-def calibrate(model: Model, device: str, seed: int = SEED) -> Calibration:
+def calibrate(model: Model, device: str, seed: int) -> Calibration:
     """Return what goes through the layers in fp32."""
     seen = Calibration()
 

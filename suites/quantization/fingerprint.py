@@ -17,7 +17,7 @@ import torch
 from pytest_trtcheck._suites.probe_llm.engine.kv import Shape, Store
 from pytest_trtcheck._suites.probe_llm.engine.model import Linear, Llama, Part, plain_linear
 from pytest_trtcheck._suites.quantization.algorithms import algorithm_of
-from pytest_trtcheck._suites.quantization.calibration import calibrate
+from pytest_trtcheck._suites.quantization.calibration import SEED, calibrate
 from pytest_trtcheck._suites.quantization.fake import Convention, Quantizer
 from pytest_trtcheck._suites.quantization.measure import golden_prompts
 from pytest_trtcheck._suites.quantization.variants import families_of
@@ -117,7 +117,7 @@ def change(rows: dict[int, torch.Tensor]) -> torch.Tensor:
 def predict(quantization: str, convention: Convention, model: Model, only: str = "") -> torch.Tensor:
     """Return the change that a convention makes, of all layers or of one alone."""
     algorithm = algorithm_of(quantization)
-    quantizer = Quantizer(algorithm, calibrate(model, "cpu"), convention)
+    quantizer = Quantizer(algorithm, calibrate(model, "cpu", SEED), convention)
     if only:
         # One that the algorithm leaves as it is can be asked for as well: that is how its coefficient becomes 0.
         quantizer.algorithm = replace(algorithm, unquantized=())

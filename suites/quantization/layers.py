@@ -14,7 +14,7 @@ from pytest_trtcheck._suites.probe_llm.engine.session import DTYPES
 from pytest_trtcheck._suites.probe_llm.sets import easy_questions
 from pytest_trtcheck._suites.probe_llm.tensors import read_tensors
 from pytest_trtcheck._suites.quantization.algorithms import algorithm_of
-from pytest_trtcheck._suites.quantization.calibration import calibrate
+from pytest_trtcheck._suites.quantization.calibration import SEED, calibrate
 from pytest_trtcheck._suites.quantization.fake import KV_NAMES, Convention, Quantizer, kv_scales
 from pytest_trtcheck._suites.quantization.formats import round_to
 from pytest_trtcheck.providers import Model, Setup
@@ -102,11 +102,11 @@ def _usual(name: str, x: torch.Tensor, weight: torch.Tensor, setup: Setup, model
 
 @lru_cache(maxsize=4)
 def _quantizer(quantization: str, model: Model) -> Quantizer:
-    return Quantizer(algorithm_of(quantization), calibrate(model, "cpu"))
+    return Quantizer(algorithm_of(quantization), calibrate(model, "cpu", SEED))
 
 
 def _cached(x: torch.Tensor, layer: int, at: int, setup: Setup, model: Model) -> torch.Tensor:
     if not setup.kv_dtype:
         return x
-    scale = kv_scales(calibrate(model, "cpu"), setup.kv_dtype, Convention())[layer][at]
+    scale = kv_scales(calibrate(model, "cpu", SEED), setup.kv_dtype, Convention())[layer][at]
     return round_to(x / scale, setup.kv_dtype) * scale

@@ -209,3 +209,27 @@ def test_a_refusal_needs_words() -> None:
     assert judge_refusal(Completion((), "refused", "too long")).words == ""
     assert judge_refusal(Completion((), "refused", " ")).words == "refused without words: expected to be told why"
     assert judge_refusal(GOOD).words == "expected finish 'refused' with words, found 2 tokens, finish 'length'"
+
+
+def test_an_answer_is_held_against_the_same_truth_whatever_else_the_prompt_was_answered(oracle: Oracle) -> None:
+    from pytest_trtcheck._suites.probe_llm.bench import PROBE_MODEL
+    from pytest_trtcheck._suites.probe_llm.reference import Reference
+
+    exact = Reference(PROBE_MODEL.main, "float64")
+    prompt = requests_of(("copy", 12))[0].prompt
+    for answer in ((41, 42, 43), (51, 2), (70,), (41, 42, 44, 45)):
+        found = oracle.truth(prompt, answer).log_probs
+        whole = exact.log_probs([*prompt, *answer])[len(prompt) - 1 : -1]
+        assert found.shape == (len(answer), 128)
+        assert float((found - whole).abs().max()) < 1e-10
+
+
+def test_prompts_are_kept_up_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    from pytest_trtcheck._suites.probe_llm import truth
+    from pytest_trtcheck._suites.probe_llm.bench import PROBE_MODEL
+
+    monkeypatch.setattr(truth, "MOST_KEPT", 20)
+    oracle = truth.Oracle(PROBE_MODEL, "fp32")
+    for number in range(5):
+        oracle.truth((1, *(40 + number for _ in range(8))), (41,))
+    assert sum(len(prompt) for prompt, _ in oracle._begun) == 18

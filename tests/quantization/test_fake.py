@@ -20,10 +20,10 @@ NAME = "model.layers.1.mlp.down_proj"
 
 
 def quantizer(name: str, model: Model) -> Quantizer:
-    from pytest_trtcheck._suites.quantization.calibration import calibrate
+    from pytest_trtcheck._suites.quantization.calibration import SEED, calibrate
     from pytest_trtcheck._suites.quantization.fake import Quantizer
 
-    return Quantizer(algorithm_of(name), calibrate(model, "cpu"))
+    return Quantizer(algorithm_of(name), calibrate(model, "cpu", SEED))
 
 
 def weight_of(model: Model) -> torch.Tensor:

@@ -119,11 +119,11 @@ def rows_of(model: Model, quantizer_class: Any = None, **convention: Any) -> dic
     from pytest_trtcheck._suites.probe_llm.engine.model import Llama
     from pytest_trtcheck._suites.quantization import fingerprint
     from pytest_trtcheck._suites.quantization.algorithms import algorithm_of
-    from pytest_trtcheck._suites.quantization.calibration import calibrate
+    from pytest_trtcheck._suites.quantization.calibration import SEED, calibrate
     from pytest_trtcheck._suites.quantization.fake import Convention, Quantizer
 
     made = (quantizer_class or Quantizer)(
-        algorithm_of("int8_weight_only"), calibrate(model, "cpu"), Convention(**convention)
+        algorithm_of("int8_weight_only"), calibrate(model, "cpu", SEED), Convention(**convention)
     )
     return fingerprint._forward(Llama(model.main, torch.float32, "cpu", fingerprint.LONGEST, made.layer))
 
