@@ -13,6 +13,7 @@ from pytest_trtcheck._suites.batching.scenarios import Scenario
 from pytest_trtcheck._suites.batching.sound import SOUND
 from pytest_trtcheck._suites.probe_llm.bench import Bench, TroubleError
 from pytest_trtcheck._suites.probe_llm.planning import with_log_probs
+from pytest_trtcheck._suites.probe_llm.proving import dtypes_of, due
 from pytest_trtcheck._suites.support.proof import Proof, Subject, Tally, Trial, run_through
 from pytest_trtcheck.model.level import Level
 from pytest_trtcheck.providers import Where
@@ -40,10 +41,7 @@ def prove(
     broken: Sequence[Variant] | None = None,
     sound: Sequence[Variant] | None = None,
 ) -> BatchingProof:
-    """Run broken backends with the first seed, with and without log-probabilities, and sound variants.
-
-    The first seed takes every variant; each later one the first variant and one more, in turn. So do dtypes.
-    """
+    """Run broken backends with the first seed, with log-probabilities and without; sound variants as they are due."""
     broken = [made() for made in BROKEN] if broken is None else broken
     sound = [made() for made in SOUND] if sound is None else sound
     tallies, blunt = dict[str, Tally](), dict[str, Tally]()
@@ -60,24 +58,10 @@ def prove(
     return BatchingProof(of_broken, of_sound, len(scenarios_in("fp32", level, seeds[0])), seeds, blunt)
 
 
-def due(sound: Sequence[Variant], dtypes: Sequence[str], number: int) -> list[tuple[Variant, str]]:
-    """Return the sound variants of the so manieth seed, with their dtypes."""
-    dtype = dtypes[number % len(dtypes)]
-    if number == 0 or len(sound) == 1:
-        return [(variant, dtype) for variant in sound]
-    rest = sound[1:]
-    return [(variant, dtype) for variant in (sound[0], rest[number % len(rest)])]
-
-
 def telling_first(scenarios: Sequence[Scenario]) -> list[Scenario]:
     """Return scenarios with the special setups first: there most mistakes show, and some nowhere else."""
     backwards = list(scenarios)[::-1]
     return sorted(backwards, key=lambda found: found.case.name.startswith("all_at_once"))
-
-
-def dtypes_of(device: str) -> tuple[str, ...]:
-    """Return the dtypes of sound variants, that of broken ones first: its roundings hide the least."""
-    return ("fp32", "bf16", "fp16") if device == "cuda" else ("fp32", "bf16")
 
 
 @dataclass

@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pytest_trtcheck._suites.batching.proof import dtypes_of
 from pytest_trtcheck._suites.decoding.broken import BROKEN
 from pytest_trtcheck._suites.decoding.cases import SAMPLED, DecodingCase, cases
 from pytest_trtcheck._suites.decoding.judge import run_case
 from pytest_trtcheck._suites.decoding.sound import SOUND
 from pytest_trtcheck._suites.probe_llm.bench import Bench, TroubleError
+from pytest_trtcheck._suites.probe_llm.proving import dtypes_of, due
 from pytest_trtcheck._suites.support.proof import Proof, Subject, Tally, Trial, run_through
 from pytest_trtcheck.model.level import Level
 from pytest_trtcheck.providers import Where
@@ -30,16 +30,15 @@ class DecodingProof(Proof):
 def prove(
     level: Level, seeds: range, device: str, broken: Sequence[Any] | None = None, sound: Sequence[Any] | None = None
 ) -> DecodingProof:
-    """Run broken backends with the first seed and sound variants with all; the first seed in every dtype."""
+    """Run broken backends with the first seed, and sound variants as they are due."""
     broken = [made() for made in BROKEN] if broken is None else broken
     sound = [made() for made in SOUND] if sound is None else sound
     tallies: dict[str, Tally] = {}
     first = dtypes_of(device)[0]
     for seed in seeds:
         bench = _References(device)
-        for dtype in dtypes_of(device) if seed == seeds[0] else (dtypes_of(device)[seed % 2],):
-            for variant in sound:
-                run_through(bench.subject(), [variant], cases(level, dtype, seed), seed, tallies)
+        for variant, dtype in due(sound, dtypes_of(device), seed - seeds[0]):
+            run_through(bench.subject(), [variant], cases(level, dtype, seed), seed, tallies)
         if seed == seeds[0]:
             # Draws take longest and show least of what others show too: last.
             chosen = sorted(cases(level, first, seed), key=lambda case: case.kind == SAMPLED)

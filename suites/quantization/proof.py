@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from pytest_trtcheck._suites.probe_llm.checkpoint import verify
+from pytest_trtcheck._suites.probe_llm.proving import due
 from pytest_trtcheck._suites.quantization.bench import Task, evaluate
 from pytest_trtcheck._suites.quantization.broken import BROKEN, Variant
 from pytest_trtcheck._suites.quantization.cases import PARTS, case_of, setups
@@ -84,10 +85,10 @@ def prove(
     broken: Sequence[Variant] | None = None,
     sound: Sequence[Variant] | None = None,
 ) -> Proof:
-    """Run broken quantizations with the first seed in every algorithm in which they show, and sound ones with all.
+    """Run broken quantizations with the first seed where they show; sound ones as they are due.
 
-    Log-probabilities and layers do not depend on the seed: after the first one, sound variants answer questions only.
-    Those of the algorithms that the level has are asked with every seed, the others with the first.
+    Log-probabilities and layers do not depend on the seed: after the first one, sound variants answer questions only,
+    in the algorithms that the level has.
     """
     broken = [kind() for kind in BROKEN] if broken is None else broken
     sound = [kind() for kind in SOUND] if sound is None else sound
@@ -98,7 +99,8 @@ def prove(
     run_through(first, [*broken, *sound], everything, seeds[0], tallies)
     questions = _subject(level, device, ("easy", "hard"))
     for seed in seeds[1:]:
-        run_through(questions, sound, usual, seed, tallies)
+        chosen = [variant for variant, _ in due(sound, ("fp32",), seed - seeds[0])]
+        run_through(questions, chosen, usual, seed, tallies)
     of_broken, of_sound = (tuple(tallies[one.name] for one in subjects) for subjects in (broken, sound))
     return Proof(of_broken, of_sound, seeds)
 

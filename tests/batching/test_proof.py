@@ -86,7 +86,7 @@ def test_a_mistake_that_does_not_show_has_escaped_and_a_flagged_variant_is_told(
 
 
 def test_later_seeds_take_the_first_variant_and_the_others_in_turn_in_every_dtype() -> None:
-    from pytest_trtcheck._suites.batching.proof import due
+    from pytest_trtcheck._suites.probe_llm.proving import due
 
     sound = [known()[name]() for name in ("sound_engine", "sound_double", "sound_fused")]
     found = [[(variant.name, dtype) for variant, dtype in due(sound, ("fp32", "bf16"), number)] for number in range(3)]
