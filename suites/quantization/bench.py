@@ -30,6 +30,7 @@ from pytest_trtcheck._suites.quantization.measure import (
     questions_of,
     score,
 )
+from pytest_trtcheck._suites.support.torch_state import one_thread, pinned
 from pytest_trtcheck._suites.support.words import first_line
 from pytest_trtcheck.model.level import Level
 from pytest_trtcheck.providers import LlmBackend, LlmSession, Model, Refused, Setup, Where
@@ -69,8 +70,9 @@ def evaluate(task: Task, matrix: Matrix) -> dict[str, Verdict]:
     assert recorded is not None, task.setup
     session: LlmSession | None = None
     try:
-        session = task.backend.open(task.setup, task.model, task.where)
-        return _parts(task, session, recorded, matrix)
+        with one_thread(), pinned():
+            session = task.backend.open(task.setup, task.model, task.where)
+            return _parts(task, session, recorded, matrix)
     except (Refused, NotImplementedError) as refusal:
         refused = Verdict(Judgement(REFUSED, first_line(refusal, _MOST_WORDS)))
         return dict.fromkeys(task.parts, refused)
