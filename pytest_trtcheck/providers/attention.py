@@ -137,6 +137,12 @@ class AttentionCase:
         return self.heads // self.kv_heads
 
     @property
+    def multiplications(self) -> int:
+        """How many the products ``Q K^T`` and ``P V`` take, masked ones included."""
+        pairs = sum(queries * keys for queries, keys in zip(self.query_lengths, self.kv_lengths, strict=True))
+        return 2 * pairs * self.heads * self.head_size
+
+    @property
     def equal_lengths(self) -> bool:
         """True when all sequences are of one length."""
         return len(set(self.query_lengths)) == 1 and len(set(self.kv_lengths)) == 1

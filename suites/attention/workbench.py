@@ -9,7 +9,7 @@ from pytest_trtcheck._suites.attention.inputs import AttentionInputs, make_input
 from pytest_trtcheck._suites.attention.judge import judge
 from pytest_trtcheck._suites.attention.reference import Reference, make_reference
 from pytest_trtcheck._suites.support.judgement import Judgement
-from pytest_trtcheck._suites.support.torch_state import pinned
+from pytest_trtcheck._suites.support.torch_state import one_thread, pinned
 from pytest_trtcheck.providers import AttentionCase, AttentionProvider
 from pytest_trtcheck.providers.attention import padding_of
 
@@ -35,7 +35,7 @@ class Workbench:
         if (case, seed, device) != (self.case, self.seed, self.device):
             # Known as the one at hand only once it is complete: memory may not be enough for it.
             self.case, self._inputs, self._reference = None, {}, None
-            with pinned():
+            with one_thread(case.multiplications), pinned():
                 inputs = make_inputs(case, seed_of(case, seed), device)
                 self._reference = make_reference(case, inputs)
             self._inputs["nan"] = inputs
@@ -47,7 +47,7 @@ class Workbench:
         assert self.case is not None
         assert self._reference is not None
         padding = padding_of(provider)
-        with pinned():
+        with one_thread(self.case.multiplications), pinned():
             # Taken out while they are in foreign hands: whatever happens, nobody gets changed ones.
             inputs = self._inputs.pop(padding, None) or self._make_inputs(padding)
             judgement = judge(self.case, provider, inputs, self._reference)

@@ -14,11 +14,19 @@ import torch
 _SDP = ("flash_sdp", "mem_efficient_sdp", "math_sdp", "cudnn_sdp")
 
 
+SMALL = 10**9
+"""Multiplications that more threads hardly speed up."""
+
+
 @contextmanager
-def one_thread() -> Iterator[None]:
-    """Compute on one thread: on products as small as the probe model's, others only wait, and spin while they do."""
+def one_thread(multiplications: int = 0) -> Iterator[None]:
+    """Compute on one thread, unless there is much to do.
+
+    On small products other threads only wait, and spin while they do: two of them, where other programs have the cores,
+    take six to twenty times as long as one.
+    """
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+    torch.set_num_threads(1 if multiplications < SMALL else threads)
     try:
         yield
     finally:

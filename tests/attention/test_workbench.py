@@ -109,3 +109,25 @@ def test_an_answer_of_an_odd_kind_is_one_clear_failure(kind: str) -> None:
     judgement = made.judge(Odd())
     assert judgement.state == "failed"
     assert judgement.message.startswith("the provider's answer has the wrong ")
+
+
+@pytest.mark.parametrize(("lengths", "threads"), [((40, 9), 1), ((2048,), 3)])
+def test_small_cases_run_on_one_thread_and_large_ones_on_all(lengths: tuple[int, ...], threads: int) -> None:
+    import torch
+
+    seen = []
+
+    class Counts(type(eager())):  # type: ignore[misc]
+        def run(self, case: AttentionCase, inputs: Any) -> Any:
+            seen.append(torch.get_num_threads())
+            return super().run(case, inputs)
+
+    made, before = bench(), torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        made.lay_out(AttentionCase("context", "causal", "packed", lengths, lengths, 2, 2, 64, "fp32"), 1, "cpu")
+        assert made.judge(Counts()).state == "passed"
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+    assert set(seen) == {threads}
