@@ -29,8 +29,9 @@ def dtypes(level: Level, device: str) -> tuple[str, ...]:
 
 
 def scenarios(level: Level, device: str, seed: int) -> list[Scenario]:
-    """Return the scenarios of a level with the prompts that a seed draws."""
-    return [found for dtype in dtypes(level, device) for found in scenarios_in(dtype, level, seed)]
+    """Return the scenarios of a level with the prompts that a seed draws; on a CPU nothing for several GPUs."""
+    found = [made for dtype in dtypes(level, device) for made in scenarios_in(dtype, level, seed)]
+    return [made for made in found if device == "cuda" or made.check_id != of.TENSOR_PARALLEL]
 
 
 def scenarios_in(dtype: str, level: Level, seed: int) -> list[Scenario]:
@@ -42,6 +43,7 @@ def scenarios_in(dtype: str, level: Level, seed: int) -> list[Scenario]:
         *_in_chunks(Setup(dtype, chunk=64), level, seed),
         *_short_of_blocks(Setup(dtype, slots=8, length_limit=192, kv_tokens=256), seed),
         *_all_at_once(Setup(dtype, slots=8, length_limit=320, kv_tokens=512, prefix_reuse=True, chunk=64), seed),
+        *_on_two_gpus(Setup(dtype, tensor_parallel=2), seed),
     ]
 
 
@@ -145,6 +147,12 @@ def _all_at_once(setup: Setup, seed: int) -> Iterator[Scenario]:
     ]
     everyone = list(range(len(requests)))
     yield scenario("all_at_once", of.SMALL_CACHE, setup, requests, rounds=[everyone, everyone])
+
+
+def _on_two_gpus(setup: Setup, seed: int) -> Iterator[Scenario]:
+    """Layers that two GPUs share: the answers are those of one."""
+    requests = [*mixed(4, seed + 13), Request(of_length(200, seed + 13), max_tokens=12)]
+    yield scenario("two_gpus", of.TENSOR_PARALLEL, setup, requests)
 
 
 def _of_all_lengths(longest: int, seed: int) -> list[Request]:

@@ -17,6 +17,7 @@ CANCEL = "TRC-BAT-008"
 LIMITS = "TRC-BAT-009"
 THROUGHPUT = "TRC-BAT-010"
 HOOK_CHECK = "TRC-BAT-011"
+TENSOR_PARALLEL = "TRC-BAT-012"
 
 REUSES, NEVER_REUSES, RETURNS_BLOCKS, WAITS = "reuses", "never_reuses", "returns_blocks", "waits"
 """Claims that only statistics can show; a backend that tells none is not held to them."""

@@ -13,6 +13,7 @@ from pytest_trtcheck._suites.batching.broken.base import Variant, variant
 from pytest_trtcheck._suites.probe_llm.engine.job import Job
 from pytest_trtcheck._suites.probe_llm.engine.kv import Key, Store
 from pytest_trtcheck._suites.probe_llm.engine.model import Group, Llama, Part
+from pytest_trtcheck._suites.probe_llm.engine.parallel import Shared
 from pytest_trtcheck._suites.probe_llm.engine.scheduler import Scheduler
 from pytest_trtcheck._suites.probe_llm.engine.session import Session
 from pytest_trtcheck.providers import Completion, Request, Setup
@@ -138,6 +139,11 @@ class _CancelsLate(Job):
         super().__init__(number, replace(request, cancel_after=late), limits)
 
 
+class _SumsBackToFront(Shared):
+    def summed(self, found: Sequence[torch.Tensor], device: torch.device) -> torch.Tensor:
+        return super().summed(found[::-1], device)
+
+
 class _Silent(Session):
     statistics = None  # type: ignore[assignment]
 
@@ -175,6 +181,7 @@ SOUND: tuple[type[Variant], ...] = (
     variant("sound_pieces_of_three", "Streams three tokens at a time.", job_class=_PiecesOfThree),
     variant("sound_refuses", "Refuses what the limit would cut short.", _RefusesWhatMayBeCut),
     variant("sound_cancels_late", "Notices a cancelling three tokens later.", job_class=_CancelsLate),
+    variant("sound_sums_reversed", "Devices' parts are summed the other way round.", shared_class=_SumsBackToFront),
     variant("sound_silent", "Tells nothing of itself.", _Silent),
     *(_with_threads(count) for count in (1, 2, 4, 8, 16)),
 )

@@ -134,6 +134,8 @@ def marks_of(
         pytest.mark.trtcheck_needs(*dict.fromkeys((*needs, *([component] if component else [])))),
         pytest.mark.trtcheck_group(f"{backend.name}-{case.setup.name}"),
     ]
+    if case.setup.tensor_parallel > 1:
+        marks.append(pytest.mark.trtcheck_gpus(case.setup.tensor_parallel))
     seconds = open_seconds_of(backend)
     if seconds:
         marks.append(pytest.mark.trtcheck_deadline(deadline_seconds + seconds))

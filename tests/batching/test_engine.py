@@ -188,4 +188,15 @@ def test_the_backend_says_what_it_lacks() -> None:
 
     [backend] = BACKENDS
     assert backend.why_not(LlmCase("x", Setup(chunk=4), (Request((1,), streaming=True),)), Where("cpu")) == ""
-    assert backend.why_not(LlmCase("x", Setup(tensor_parallel=2), ()), Where("cpu")) == "no tensor_parallel2"
+    assert backend.why_not(LlmCase("x", Setup(tensor_parallel=4), ()), Where("cpu")) == "no tensor_parallel4"
+
+
+def test_more_gpus_than_there_are_is_refused_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    from pytest_trtcheck._suites.probe_llm.engine.parallel import devices_for
+
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert devices_for("cpu", 2) == ["cpu", "cpu"]
+    with pytest.raises(Refused, match="tensor parallelism over 2 GPUs: torch sees 1"):
+        devices_for("cuda", 2)

@@ -62,6 +62,8 @@ def test_mistakes_and_variants_are_many_and_each_says_what_it_is() -> None:
 CAUGHT_IN = {
     "stream_doubles": "streaming",
     "reuse_missing": "alike",
+    "part_stale": "two_gpus",
+    "peer_copy_empty": "two_gpus",
 }
 
 

@@ -7,7 +7,14 @@ from typing import Any
 import pytest
 
 from pytest_trtcheck._suites.batching.cases import LONGEST, scenarios
-from pytest_trtcheck._suites.probe_llm.planning import _taken, features_of, marks_of, with_log_probs, within_time
+from pytest_trtcheck._suites.probe_llm.planning import (
+    Planned,
+    _taken,
+    features_of,
+    marks_of,
+    with_log_probs,
+    within_time,
+)
 from pytest_trtcheck.model.level import Level
 from pytest_trtcheck.providers import LlmCase, Request, Setup, Where
 from pytest_trtcheck.providers.llm import lacking, open_seconds_of
@@ -126,3 +133,14 @@ def test_prompts_reach_from_one_token_to_the_level_s_longest() -> None:
             if number not in entry.refused
         }
         assert (min(lengths), max(lengths)) == (1, longest)
+
+
+def test_layers_shared_by_two_gpus_are_asked_for_on_gpus_only_and_need_both() -> None:
+    on_gpus = {entry.case.name: entry for entry in scenarios(Level.QUICK, "cuda", 1)}
+    assert "two_gpus-bf16-tensor_parallel2" in on_gpus
+    assert not [entry for entry in scenarios(Level.FULL, "cpu", 1) if entry.case.setup.tensor_parallel > 1]
+    planned = Planned(on_gpus["two_gpus-bf16-tensor_parallel2"].case, Backend(set()))
+    marks = {mark.name: mark.args for mark in marks_of(planned, "TRC-BAT-012", ("torch",), 60)}
+    assert marks["trtcheck_gpus"] == (2,)
+    alone = Planned(on_gpus["alone-bf16"].case, Backend(set()))
+    assert "trtcheck_gpus" not in {mark.name for mark in marks_of(alone, "TRC-BAT-001", ("torch",), 60)}

@@ -11,6 +11,7 @@ from pytest_trtcheck._suites.probe_llm.engine.beams import BeamJob
 from pytest_trtcheck._suites.probe_llm.engine.job import Job, Limits
 from pytest_trtcheck._suites.probe_llm.engine.kv import Pool, Shape, Store
 from pytest_trtcheck._suites.probe_llm.engine.model import LinearFactory, Llama, Part, plain_linear
+from pytest_trtcheck._suites.probe_llm.engine.parallel import Shared, shared_linear
 from pytest_trtcheck._suites.probe_llm.engine.scheduler import Scheduler
 from pytest_trtcheck._suites.probe_llm.engine.speculation import DraftModel, NGrams, NoProposals, Proposer
 from pytest_trtcheck._suites.probe_llm.guide import GuideError
@@ -25,6 +26,7 @@ class Session:
     """An open engine. The classes of its parts are attributes, so that a variant replaces one."""
 
     llama: type[Llama] = Llama
+    shared_class: type[Shared] = Shared
     store_class: type[Store] = Store
     pool_class: type[Pool] = Pool
     scheduler_class: type[Scheduler] = Scheduler
@@ -65,6 +67,8 @@ class Session:
 
     def linear_factory(self) -> LinearFactory:
         """Return what makes linear layers of weights; a quantized engine has its own."""
+        if self.setup.tensor_parallel > 1:
+            return shared_linear(self.device, self.setup.tensor_parallel, self.shared_class)
         return plain_linear
 
     def make_store(self, shape: Shape) -> Store:

@@ -14,7 +14,7 @@ ABILITIES = frozenset(
         "fp32", "fp16", "bf16", "slots", "length_limit", "kv_limit", "page_size", "prefix_reuse", "chunked_context",
         "arrivals", "streaming", "cancel", "log_probs", "sampling", "top_k", "top_p", "seed", "beam_search",
         "length_penalty", "repetition_penalty", "stop_words", "bad_words", "regex", "json_schema", "adapter", "ngram",
-        "draft",
+        "draft", "tensor_parallel2",
         "int8_weight_only", "int4_weight_only", "fp8", "int8_smooth_quant", "int4_awq", "w4a8_awq", "nvfp4", "mxfp4",
         "mxfp4_weight_only", "fp8_e4m3_kv", "int8_kv",
     }
