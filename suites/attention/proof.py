@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from pytest_trtcheck._suites.attention.broken import BROKEN
@@ -11,7 +11,7 @@ from pytest_trtcheck._suites.attention.sound import SOUND
 from pytest_trtcheck._suites.attention.upstream import GRID, GridCase, grid_outcome, make_grid_inputs
 from pytest_trtcheck._suites.attention.workbench import Workbench
 from pytest_trtcheck._suites.support.judgement import FAILED
-from pytest_trtcheck._suites.support.proof import Proof, Subject, Tally, Trial, run_through
+from pytest_trtcheck._suites.support.proof import Proof, Subject, Tally, Trial, in_order, run_through
 from pytest_trtcheck.model.level import Level
 from pytest_trtcheck.providers import AttentionCase, AttentionProvider, Where
 
@@ -24,11 +24,11 @@ class AttentionProof(Proof):
 
     suite_titles = ("broken kernel", "mistake", "cases that fail", "upstream's grid", "first caught in")
 
-    def words_beside(self) -> str:
-        """Return what upstream's grid saw, in words."""
+    def notes(self) -> Iterator[str]:
+        """Tell what upstream's grid saw."""
         there = [tally for tally in self.beside.values() if tally.ran]
         seen = sum(bool(tally.flagged) for tally in there)
-        return (
+        yield (
             f"upstream's criterion: {seen} of the {len(there)} that can show in its grid, {len(self.grid_cases)} of "
             f"its {len(GRID)} cases run here ({_shapes(self.grid_cases)})"
         )
@@ -54,8 +54,7 @@ def prove(
     grid_cases = tuple(case for case in GRID if device != "cpu" or _is_small(case))
     grid: dict[str, Tally] = {}
     run_through(_grid(device), broken, grid_cases, seeds[0], grid, enough=1)
-    of_broken, of_sound = (tuple(tallies[provider.name] for provider in providers) for providers in (broken, sound))
-    return AttentionProof(of_broken, of_sound, len(cases(level)), seeds, grid, grid_cases)
+    return AttentionProof(*in_order(tallies, broken, sound), len(cases(level)), seeds, grid, grid_cases)
 
 
 def _suite(device: str) -> Subject[AttentionCase, AttentionProvider]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pytest_trtcheck._suites.batching.broken import BROKEN
@@ -14,7 +14,7 @@ from pytest_trtcheck._suites.batching.sound import SOUND
 from pytest_trtcheck._suites.probe_llm.bench import Bench, TroubleError
 from pytest_trtcheck._suites.probe_llm.planning import with_log_probs
 from pytest_trtcheck._suites.probe_llm.proving import dtypes_of, due
-from pytest_trtcheck._suites.support.proof import Proof, Subject, Tally, Trial, run_through
+from pytest_trtcheck._suites.support.proof import Proof, Subject, Tally, Trial, in_order, run_through
 from pytest_trtcheck.model.level import Level
 from pytest_trtcheck.providers import Where
 
@@ -28,10 +28,10 @@ class BatchingProof(Proof):
 
     suite_titles = ("broken backend", "mistake", "cases that fail", "by tokens alone", "first caught in")
 
-    def words_beside(self) -> str:
-        """Return what tokens alone show, in words."""
+    def notes(self) -> Iterator[str]:
+        """Tell what tokens alone show."""
         seen = sum(bool(tally.flagged) for tally in self.beside.values())
-        return f"by tokens alone, without log-probabilities and statistics: {seen} of {len(self.beside)}"
+        yield f"by tokens alone, without log-probabilities and statistics: {seen} of {len(self.beside)}"
 
 
 def prove(
@@ -54,8 +54,8 @@ def prove(
             for variant in broken:
                 run_through(bench.subject(), [variant], chosen, seed, tallies, ENOUGH)
                 run_through(bench.subject(is_blunt=True), [variant], chosen, seed, blunt, enough=1)
-    of_broken, of_sound = (tuple(tallies[made.name] for made in variants) for variants in (broken, sound))
-    return BatchingProof(of_broken, of_sound, len(scenarios_in("fp32", level, seeds[0])), seeds, blunt)
+    count = len(scenarios_in("fp32", level, seeds[0]))
+    return BatchingProof(*in_order(tallies, broken, sound), count, seeds, blunt)
 
 
 def telling_first(scenarios: Sequence[Scenario]) -> list[Scenario]:

@@ -12,7 +12,7 @@ from pytest_trtcheck._suites.decoding.judge import run_case
 from pytest_trtcheck._suites.decoding.sound import SOUND
 from pytest_trtcheck._suites.probe_llm.bench import Bench, TroubleError
 from pytest_trtcheck._suites.probe_llm.proving import dtypes_of, due
-from pytest_trtcheck._suites.support.proof import Proof, Subject, Tally, Trial, run_through
+from pytest_trtcheck._suites.support.proof import Proof, Subject, Tally, Trial, in_order, run_through
 from pytest_trtcheck.model.level import Level
 from pytest_trtcheck.providers import Where
 
@@ -44,8 +44,7 @@ def prove(
             chosen = sorted(cases(level, first, seed), key=lambda case: case.kind == SAMPLED)
             for variant in broken:
                 run_through(bench.subject(), [variant], chosen, seed, tallies, ENOUGH)
-    of_broken, of_sound = (tuple(tallies[made.name] for made in variants) for variants in (broken, sound))
-    return DecodingProof(of_broken, of_sound, len(cases(level, first, seeds[0])), seeds)
+    return DecodingProof(*in_order(tallies, broken, sound), len(cases(level, first, seeds[0])), seeds)
 
 
 @dataclass

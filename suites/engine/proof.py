@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pytest_trtcheck._suites.engine.broken import BROKEN
@@ -11,11 +11,10 @@ from pytest_trtcheck._suites.engine.judge import Bench
 from pytest_trtcheck._suites.engine.sound import SOUND
 from pytest_trtcheck._suites.engine.standin import Standin
 from pytest_trtcheck._suites.support.judgement import FAILED, Judgement
-from pytest_trtcheck._suites.support.proof import Subject, Tally, Trial, run_through
+from pytest_trtcheck._suites.support.proof import Proof, Subject, Tally, Trial, in_order, run_through
 from pytest_trtcheck.model.level import Level
 from pytest_trtcheck.providers.base import Where
 from pytest_trtcheck.providers.engine import EngineCase
-from pytest_trtcheck.report.columns import table
 
 WHERE = Where("cpu")
 IN_PROCESS = ("numbers", "outside", "repeat", "inspect", "timing_cache", "refit", "contexts")
@@ -23,54 +22,14 @@ IN_PROCESS = ("numbers", "outside", "repeat", "inspect", "timing_cache", "refit"
 
 
 @dataclass(frozen=True)
-class Proof:
-    """What became of broken providers and of sound variants."""
+class EngineProof(Proof):
+    """What became of broken engine providers and of sound variants."""
 
-    broken: tuple[Tally, ...]
-    sound: tuple[Tally, ...]
-    cases: int
-    seeds: range
+    suite_titles = ("broken provider", "mistake", "cases that fail", "first caught in")
 
-    @property
-    def escaped(self) -> list[str]:
-        """Names of broken providers that nothing flagged."""
-        return [tally.provider for tally in self.broken if not tally.flagged]
-
-    @property
-    def alarms(self) -> list[str]:
-        """Names of sound variants that something flagged."""
-        return [tally.provider for tally in self.sound if tally.flagged]
-
-    @property
-    def holds(self) -> bool:
-        """True when every mistake was seen and nothing else was, and something was run at all."""
-        ran = bool(self.broken and self.sound and self.cases) and all(tally.ran for tally in self.sound)
-        return ran and not self.escaped and not self.alarms
-
-    def lines(self) -> Iterator[str]:
-        """Yield both tables and what they come to."""
-        yield "the engines are a stand-in's, run by NumPy: this proves what the suite sees, and nothing of TensorRT"
-        yield ""
-        yield from table(
-            ("broken provider", "mistake", "cases that fail", "first caught in"),
-            [(one.provider, one.about, f"{one.flagged} of {one.ran}", one.first or "ESCAPED") for one in self.broken],
-        )
-        yield ""
-        yield from table(
-            ("sound variant", "what it does", "cases", "false alarms", "largest error / allowed", "in"),
-            [
-                (one.provider, one.about, str(one.ran), str(one.flagged), f"{one.largest:.2f}", one.largest_in)
-                for one in self.sound
-            ],
-        )
-        yield ""
-        caught, first = len(self.broken) - len(self.escaped), self.seeds[0]
-        yield f"{caught} of {len(self.broken)} broken providers caught, {self.cases} cases, seed {first}"
-        alarms, runs = sum(one.flagged for one in self.sound), sum(one.ran for one in self.sound)
-        yield f"{alarms} false alarms in {runs} cases of sound variants, seeds {first} to {self.seeds[-1]}"
-        wrong = [f"escaped: {', '.join(self.escaped)}"] if self.escaped else []
-        wrong += [f"{one.provider} flagged in {one.first}: {one.words}" for one in self.sound if one.flagged]
-        yield "the proof holds" if self.holds else f"THE PROOF DOES NOT HOLD; {'; '.join(wrong)}"
+    def preface(self) -> str:
+        """Say whose engines these are."""
+        return "the engines are a stand-in's, run by NumPy: this proves what the suite sees, and nothing of TensorRT"
 
 
 def prove(
@@ -80,7 +39,7 @@ def prove(
     broken: Sequence[Standin] | None = None,
     sound: Sequence[Standin] | None = None,
     enough: int | None = None,
-) -> Proof:
+) -> EngineProof:
     """Run broken providers with the first seed and sound variants with all.
 
     A broken provider that was caught ``enough`` times is not run any more.
@@ -91,8 +50,7 @@ def prove(
     for seed in seeds:
         providers = [*broken, *sound] if seed == seeds[0] else list(sound)
         run_through(_SUBJECT, providers, cases(level), seed, tallies, enough)
-    of_broken, of_sound = (tuple(tallies[one.name] for one in providers) for providers in (broken, sound))
-    return Proof(of_broken, of_sound, len(cases(level)), seeds)
+    return EngineProof(*in_order(tallies, broken, sound), len(cases(level)), seeds)
 
 
 def _lay_out(case: EngineCase, seed: int) -> Callable[[Standin], Trial]:

@@ -13,69 +13,31 @@ from pytest_trtcheck._suites.quantization.cases import PARTS, case_of, setups
 from pytest_trtcheck._suites.quantization.judge import FAILED
 from pytest_trtcheck._suites.quantization.significance import ALPHA, BETA
 from pytest_trtcheck._suites.quantization.sound import SOUND
-from pytest_trtcheck._suites.support.proof import Subject, Tally, Trial, run_through
+from pytest_trtcheck._suites.support.proof import Proof, Subject, Tally, Trial, in_order, run_through
 from pytest_trtcheck.model.level import Level
 from pytest_trtcheck.providers import Model, Setup, Where
-from pytest_trtcheck.report.columns import GAP, Column, fit
 from pytest_trtcheck.rules.load import load_matrix
-
-_UNLIMITED = 10_000
-"""Width of a table that nobody shortens."""
 
 
 @dataclass(frozen=True)
-class Proof:
-    """What became of broken and of sound quantizations."""
+class QuantizationProof(Proof):
+    """What became of broken and of sound quantizations; a case is an algorithm."""
 
-    broken: tuple[Tally, ...]
-    sound: tuple[Tally, ...]
-    seeds: range
+    suite_titles = ("broken quantization", "mistake", "caught in", "first by")
+    sound_titles = ("sound variant", "what it does", "runs", "false alarms", "largest figure / allowed", "in")
 
-    @property
-    def escaped(self) -> list[str]:
-        """Broken ones that were missed in some algorithm."""
-        return [tally.provider for tally in self.broken if tally.flagged < tally.ran or not tally.ran]
+    def is_caught(self, tally: Tally) -> bool:
+        """Tell whether a mistake was seen in every algorithm in which it shows."""
+        return 0 < tally.ran == tally.flagged
 
-    @property
-    def alarms(self) -> list[str]:
-        """Sound ones that were flagged."""
-        return [tally.provider for tally in self.sound if tally.flagged]
+    def caught_by(self, tally: Tally) -> str:
+        """Return the check that saw it first."""
+        return tally.words.partition(":")[0]
 
-    @property
-    def holds(self) -> bool:
-        """True when every mistake was seen in every algorithm and nothing else was, and something was run at all."""
-        ran = bool(self.broken and self.sound) and all(tally.ran for tally in self.sound)
-        return ran and not self.escaped and not self.alarms
-
-    def lines(self) -> Iterator[str]:
-        """Yield both tables and what they come to."""
-        yield from _table(
-            ("broken quantization", "mistake", "caught in", "first by"),
-            [
-                (one.provider, one.about, f"{one.flagged} of {one.ran}", one.words.partition(":")[0] or "ESCAPED")
-                for one in self.broken
-            ],
-        )
-        yield ""
-        yield from _table(
-            ("sound variant", "what it does", "runs", "false alarms", "largest figure / allowed", "in"),
-            [
-                (one.provider, one.about, str(one.ran), str(one.flagged), f"{one.largest:.2f}", one.largest_in)
-                for one in self.sound
-            ],
-        )
-        yield ""
-        runs = sum(one.ran for one in self.broken)
-        caught = sum(one.flagged for one in self.broken)
-        yield f"{caught} of {runs} broken quantizations caught, {len(self.broken)} mistakes, seed {self.seeds[0]}"
-        yield (
-            f"{sum(one.flagged for one in self.sound)} false alarms in {sum(one.ran for one in self.sound)} runs of "
-            f"{len(self.sound)} sound variants, seeds {self.seeds[0]} to {self.seeds[-1]}; "
-            f"alpha {ALPHA:g} for each test, beta {BETA:g}"
-        )
-        wrong = [f"escaped: {', '.join(self.escaped)}"] if self.escaped else []
-        wrong += [f"{one.provider} flagged in {one.first}: {one.words}" for one in self.sound if one.flagged]
-        yield "the proof holds" if self.holds else f"THE PROOF DOES NOT HOLD; {'; '.join(wrong)}"
+    def notes(self) -> Iterator[str]:
+        """Tell how many algorithms all mistakes come to, and how sure each test is."""
+        runs, caught = (sum(getattr(tally, name) for tally in self.broken) for name in ("ran", "flagged"))
+        yield f"by algorithm: {caught} of {runs} caught; alpha {ALPHA:g} for each test, beta {BETA:g}"
 
 
 def prove(
@@ -84,7 +46,7 @@ def prove(
     device: str,
     broken: Sequence[Variant] | None = None,
     sound: Sequence[Variant] | None = None,
-) -> Proof:
+) -> QuantizationProof:
     """Run broken quantizations with the first seed where they show; sound ones as they are due.
 
     Log-probabilities and layers do not depend on the seed: after the first one, sound variants answer questions only,
@@ -101,8 +63,7 @@ def prove(
     for seed in seeds[1:]:
         chosen = [variant for variant, _ in due(sound, ("fp32",), seed - seeds[0])]
         run_through(questions, chosen, usual, seed, tallies)
-    of_broken, of_sound = (tuple(tallies[one.name] for one in subjects) for subjects in (broken, sound))
-    return Proof(of_broken, of_sound, seeds)
+    return QuantizationProof(*in_order(tallies, broken, sound), len(everything), seeds)
 
 
 def _setups(subjects: Sequence[Variant]) -> list[Setup]:
@@ -130,9 +91,3 @@ def _subject(level: Level, device: str, parts: tuple[str, ...]) -> Subject[Setup
 
 def _shows(subject: Variant, setup: Setup, where: Where) -> bool:
     return not subject.why_not(case_of("golden", setup), where)
-
-
-def _table(titles: Sequence[str], rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
-    columns = [Column(title, len(title)) for title in titles]
-    for line in fit(columns, list(rows), _UNLIMITED):
-        yield GAP.join(line).rstrip()

@@ -16,65 +16,34 @@ from pytest_trtcheck._suites.serving.installation import HOW_TO_GET_ONE, Install
 from pytest_trtcheck._suites.serving.server import ServerError
 from pytest_trtcheck._suites.serving.standin import StandIn
 from pytest_trtcheck._suites.serving.variants import Variant
-from pytest_trtcheck._suites.support.proof import Tally, Trial
+from pytest_trtcheck._suites.support.proof import Proof, Tally, Trial, in_order
 from pytest_trtcheck.errors import OptionError
 from pytest_trtcheck.model.level import Level
 from pytest_trtcheck.probe.root import Root
 from pytest_trtcheck.probe.triton_server import triton_server_fact
-from pytest_trtcheck.report.columns import table
 
 
 @dataclass(frozen=True)
-class Proof:
-    """What became of broken and of sound variants."""
+class ServingProof(Proof):
+    """What became of broken and of sound variants; a case is a check."""
 
-    server: str
-    broken: tuple[Tally, ...]
-    sound: tuple[Tally, ...]
-    seeds: range
+    server: str = ""
     not_run: tuple[str, ...] = ()
     """What this machine lacks for some of them, in words."""
 
-    @property
-    def escaped(self) -> list[Tally]:
-        """Broken variants that no check caught in the words meant for it."""
-        return [tally for tally in self.broken if not tally.flagged]
+    suite_titles = ("broken variant", "mistake", "checks that fail", "first caught in")
+    sound_titles = ("sound variant", "what it does", "checks", "false alarms")
 
-    @property
-    def alarms(self) -> list[Tally]:
-        """Sound variants that a check flagged."""
-        return [tally for tally in self.sound if tally.flagged]
+    def preface(self) -> str:
+        """Say what was proven on."""
+        return f"on {self.server}; mistakes of a server are made by a stand-in in front of it"
 
-    @property
-    def holds(self) -> bool:
-        """True when every mistake was seen and nothing else was, and all were run."""
-        ran = bool(self.broken and self.sound) and all(tally.ran for tally in (*self.broken, *self.sound))
-        return ran and not self.escaped and not self.alarms
-
-    def lines(self) -> Iterator[str]:
-        """Yield both tables and what they come to."""
-        yield f"on {self.server}; mistakes of a server are made by a stand-in in front of it"
-        yield ""
-        yield from table(
-            ("broken", "mistake", "checks that fail", "first caught in"),
-            [(one.provider, one.about, f"{one.flagged} of {one.ran}", one.first or "ESCAPED") for one in self.broken],
-        )
-        yield ""
-        yield from table(
-            ("sound", "what it does", "checks", "false alarms"),
-            [(one.provider, one.about, str(one.ran), str(one.flagged)) for one in self.sound],
-        )
-        yield ""
-        yield f"{len(self.broken) - len(self.escaped)} of {len(self.broken)} broken servers and models caught"
-        alarms, runs = sum(one.flagged for one in self.sound), sum(one.ran for one in self.sound)
-        yield f"{alarms} false alarms in {runs} checks of sound ones, seeds {self.seeds[0]} to {self.seeds[-1]}"
+    def notes(self) -> Iterator[str]:
+        """Tell what could not run here."""
         yield from (f"not run: {words}" for words in self.not_run)
-        wrong = [f"{one.provider} escaped{f': {one.words}' if one.words else ''}" for one in self.escaped]
-        wrong += [f"{one.provider} flagged in {one.first}: {one.words}" for one in self.alarms]
-        yield "the proof holds" if self.holds else f"THE PROOF DOES NOT HOLD; {'; '.join(wrong)}"
 
 
-def prove(level: Level, seeds: range, device: str = "cpu", only: Sequence[str] = ()) -> Proof:  # noqa: ARG001 - see below
+def prove(level: Level, seeds: range, device: str = "cpu", only: Sequence[str] = ()) -> ServingProof:  # noqa: ARG001 - see below
     """Run broken variants with the first seed and sound ones with all; ``only`` those of these names where given.
 
     Every suite's proof is asked for a level and a device: this one has the same variants at every level, on the CPU.
@@ -101,8 +70,13 @@ def prove(level: Level, seeds: range, device: str = "cpu", only: Sequence[str] =
         raise OptionError(f"prove serving: {error}") from None
     finally:
         bench.discard()
-    of_broken, of_sound = (tuple(tallies[one.name] for one in group) for group in (broken, sound))
-    return Proof(f"tritonserver {bench.release_of_server}".rstrip(), of_broken, of_sound, seeds, tuple(lacking))
+    return ServingProof(
+        *in_order(tallies, broken, sound),
+        len({check for one in (*broken, *sound) for check in one.checks}),
+        seeds,
+        server=f"tritonserver {bench.release_of_server}".rstrip(),
+        not_run=tuple(lacking),
+    )
 
 
 def _run(variant: Variant, installation: Installation, shared: Bench, seed: int, tally: Tally) -> None:

@@ -5,7 +5,7 @@ Each case is laid out once for all implementations. Nothing here knows what the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Generic, Protocol, TypeVar
 
@@ -101,6 +101,14 @@ def about(provider: object) -> str:
     return (type(provider).__doc__ or "").strip().partition("\n")[0]
 
 
+def in_order(
+    tallies: Mapping[str, Tally], broken: Sequence[Named], sound: Sequence[Named]
+) -> tuple[tuple[Tally, ...], tuple[Tally, ...]]:
+    """Return what became of broken implementations and of sound ones, each in the order given."""
+    of_broken, of_sound = (tuple(tallies[one.name] for one in providers) for providers in (broken, sound))
+    return of_broken, of_sound
+
+
 @dataclass(frozen=True)
 class Proof:
     """What became of broken implementations and of sound variants."""
@@ -114,11 +122,19 @@ class Proof:
 
     suite_titles: ClassVar[tuple[str, ...]] = ("broken", "mistake", "cases that fail", "first caught in")
     """Titles of the table of broken implementations; one before the last names the other criterion."""
+    sound_titles: ClassVar[tuple[str, ...]] = (
+        *("sound variant", "what it does", "runs", "false alarms", "largest error / allowed", "in"),
+    )
+    """Titles of the table of sound variants; without the last two where nothing is measured."""
+
+    def is_caught(self, tally: Tally) -> bool:
+        """Tell whether a broken implementation was seen often enough: once, unless the suite asks for more."""
+        return tally.flagged > 0
 
     @property
     def escaped(self) -> list[str]:
-        """Names of broken implementations that no case flagged."""
-        return [tally.provider for tally in self.broken if not tally.flagged]
+        """Names of broken implementations that were not caught."""
+        return [tally.provider for tally in self.broken if not self.is_caught(tally)]
 
     @property
     def alarms(self) -> list[str]:
@@ -133,43 +149,63 @@ class Proof:
 
     def lines(self) -> Iterator[str]:
         """Yield both tables and what they come to."""
-        yield from table(self.suite_titles, list(map(self._row, self.broken)))
+        if self.preface():
+            yield self.preface()
+            yield ""
+        yield from table(self.suite_titles, list(map(self._broken_row, self.broken)))
         yield ""
-        yield from table(
-            ("sound variant", "what it does", "runs", "false alarms", "largest error / allowed", "in"),
-            list(map(_sound_row, self.sound)),
-        )
+        width = len(self.sound_titles)
+        yield from table(self.sound_titles, [_sound_row(tally)[:width] for tally in self.sound])
         yield ""
         yield from self.summary()
 
-    def _row(self, tally: Tally) -> tuple[str, ...]:
-        count = f"{tally.flagged} of {tally.ran}"
-        row = (tally.provider, tally.about, count)
+    def preface(self) -> str:
+        """Return what has to be known before the tables are read, on one line; empty for nothing."""
+        return ""
+
+    def _broken_row(self, tally: Tally) -> tuple[str, ...]:
+        row = [tally.provider, tally.about, f"{tally.flagged} of {tally.ran}"]
         if self.beside:
             other = self.beside[tally.provider]
-            row = (*row, "cannot show" if not other.ran else "caught" if other.flagged else "missed")  # type: ignore[assignment]
-        return (*row, tally.first or "ESCAPED")
+            row.append("cannot show" if not other.ran else "caught" if other.flagged else "missed")
+        return (*row, self.caught_by(tally) or "ESCAPED")
+
+    def caught_by(self, tally: Tally) -> str:
+        """Return what goes below the last title: by default the first case in which the mistake was seen."""
+        return tally.first
 
     def summary(self) -> Iterator[str]:
-        """Yield what the tables come to: what was caught, by the other criterion too, false alarms, the verdict."""
+        """Yield what the tables come to: what was caught, false alarms, what the suite adds, the verdict."""
         caught, count = len(self.broken) - len(self.escaped), len(self.broken)
         what = f"{self.suite_titles[0]}s"
         yield f"this suite: {caught} of {count} {what} caught, {self.cases} cases, seed {self.seeds[0]}"
-        if self.beside:
-            yield self.words_beside()
         runs = sum(tally.ran for tally in self.sound)
         alarms = sum(tally.flagged for tally in self.sound)
         yield (
             f"sound variants: {alarms} false alarms in {runs} runs of {len(self.sound)} variants, "
             f"seeds {self.seeds[0]} to {self.seeds[-1]}"
         )
-        wrong = [f"escaped: {', '.join(self.escaped)}"] if self.escaped else []
-        wrong += [f"{tally.provider} flagged in {tally.first}: {tally.words}" for tally in self.sound if tally.flagged]
-        yield "the proof holds" if self.holds else f"THE PROOF DOES NOT HOLD; {'; '.join(wrong)}"
+        yield from self.notes()
+        yield "the proof holds" if self.holds else f"THE PROOF DOES NOT HOLD; {'; '.join(self._faults())}"
 
-    def words_beside(self) -> str:
-        """Return what the other criterion saw, in words."""
-        raise NotImplementedError
+    def _faults(self) -> Iterator[str]:
+        """Yield why the proof does not hold."""
+        missed = ", ".join(_told(tally) for tally in self.broken if not self.is_caught(tally))
+        if missed:
+            yield f"escaped: {missed}"
+        yield from (f"{one.provider} flagged in {one.first}: {one.words}" for one in self.sound if one.flagged)
+        yield from (f"{one.provider} was never run" for one in self.sound if not one.ran)
+        if not (self.broken and self.sound and self.cases):
+            yield "it takes broken implementations, sound ones and cases"
+
+    def notes(self) -> Iterator[str]:
+        """Yield what else is to be told below the counts: what another criterion saw, what could not run."""
+        yield from ()
+
+
+def _told(tally: Tally) -> str:
+    """Return who escaped, with what was said all the same."""
+    return tally.provider if tally.flagged or not tally.words else f"{tally.provider} ({tally.words})"
 
 
 def _sound_row(tally: Tally) -> tuple[str, ...]:

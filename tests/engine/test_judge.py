@@ -173,7 +173,7 @@ def test_the_command_prints_the_table(monkeypatch: pytest.MonkeyPatch, capsys: p
     printed = capsys.readouterr().out
     assert "nothing of TensorRT" in printed
     assert "1 of 1 broken providers caught, 1 cases, seed 7" in printed
-    assert f"0 false alarms in {2 * len(SOUND)} cases of sound variants, seeds 7 to 8" in printed
+    assert f"0 false alarms in {2 * len(SOUND)} runs of {len(SOUND)} variants, seeds 7 to 8" in printed
     monkeypatch.setattr(f"{proof}.BROKEN", (KINDS["broken_relu_forgotten"],))
     assert main(["prove", "engine"]) == 1
     assert "escaped: broken_relu_forgotten" in capsys.readouterr().out

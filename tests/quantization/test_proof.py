@@ -11,7 +11,7 @@ from pytest_trtcheck.model.level import Level
 
 if TYPE_CHECKING:
     from pytest_trtcheck._suites.quantization.broken import Variant
-    from pytest_trtcheck._suites.quantization.proof import Proof
+    from pytest_trtcheck._suites.quantization.proof import QuantizationProof
 
 pytestmark = pytest.mark.torch
 
@@ -29,7 +29,7 @@ def few(*names: str) -> list[Variant]:
     ]
 
 
-def proven(broken: list[Variant], sound: list[Variant]) -> Proof:
+def proven(broken: list[Variant], sound: list[Variant]) -> QuantizationProof:
     from pytest_trtcheck._suites.quantization.proof import prove
 
     return prove(Level.QUICK, range(1), "cpu", broken, sound)
@@ -55,9 +55,9 @@ def test_a_mistake_that_does_not_show_has_escaped_and_a_sound_one_that_is_flagge
 
 
 def test_nothing_run_proves_nothing() -> None:
-    from pytest_trtcheck._suites.quantization.proof import Proof
+    from pytest_trtcheck._suites.quantization.proof import QuantizationProof
 
-    assert not Proof((), (), range(1)).holds
+    assert not QuantizationProof((), (), 1, range(1)).holds
 
 
 def test_mistakes_and_variants_are_many_and_each_says_what_it_is() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from pytest_trtcheck._suites.serving import proof, variants
 from pytest_trtcheck._suites.serving.checks import owned_checks
-from pytest_trtcheck._suites.serving.proof import Proof, prove
+from pytest_trtcheck._suites.serving.proof import ServingProof, prove
 from pytest_trtcheck._suites.support.proof import Tally, Trial
 from pytest_trtcheck.cli import prove as command
 from pytest_trtcheck.errors import OptionError
@@ -56,7 +56,7 @@ def test_variants_have_names_of_their_own_and_checks_that_there_are() -> None:
 def test_a_proof_holds_when_all_mistakes_and_nothing_else_were_seen(
     broken: list[Tally], sound: list[Tally], holds: bool
 ) -> None:
-    found = Proof("tritonserver", tuple(broken), tuple(sound), range(1))
+    found = ServingProof(tuple(broken), tuple(sound), 2, range(1), server="tritonserver")
     assert found.holds is holds
     assert ("the proof holds" in list(found.lines())) is holds
 

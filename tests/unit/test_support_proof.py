@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
-from pytest_trtcheck._suites.support.proof import Subject, Tally, Trial, run_through
+from pytest_trtcheck._suites.support.proof import Proof, Subject, Tally, Trial, run_through
 from pytest_trtcheck.cli import main
 
 
@@ -52,6 +52,62 @@ def test_seeds_add_up() -> None:
     for seed in range(3):
         run_through(_subject([]), [Times(2)], [1, 2], seed, tallies)
     assert tallies["times_2"].ran == 6
+
+
+def tally(name: str, *flagged: bool) -> Tally:
+    one = Tally(name, "What it does.")
+    for number, flag in enumerate(flagged):
+        one.add(f"case {number}", Trial(flag, "words", 0.5))
+    return one
+
+
+@pytest.mark.parametrize(
+    ("broken", "sound", "last"),
+    [
+        ([tally("b", False, True)], [tally("s", False)], "the proof holds"),
+        ([tally("b", False), tally("c", True)], [tally("s", False)], "THE PROOF DOES NOT HOLD; escaped: b"),
+        ([tally("b")], [tally("s", False)], "THE PROOF DOES NOT HOLD; escaped: b"),
+        ([tally("b", True)], [tally("s", False, True)], "THE PROOF DOES NOT HOLD; s flagged in case 1: words"),
+        ([tally("b", True)], [tally("s")], "THE PROOF DOES NOT HOLD; s was never run"),
+        ([], [], "THE PROOF DOES NOT HOLD; it takes broken implementations, sound ones and cases"),
+    ],
+)
+def test_a_proof_holds_when_all_mistakes_and_nothing_else_were_seen_and_says_why_it_does_not(
+    broken: list[Tally], sound: list[Tally], last: str
+) -> None:
+    proof = Proof(tuple(broken), tuple(sound), 2, range(3, 5))
+    assert proof.holds is (last == "the proof holds")
+    assert list(proof.lines())[-1] == last
+
+
+def test_tables_and_counts_are_those_of_the_suite() -> None:
+    class Strict(Proof):
+        suite_titles = ("broken thing", "mistake", "fails", "first by")
+        sound_titles = ("sound thing", "what it does", "runs", "alarms")
+
+        def is_caught(self, tally: Tally) -> bool:
+            return tally.flagged == tally.ran
+
+        def preface(self) -> str:
+            return "on a stand-in"
+
+        def notes(self) -> Iterator[str]:
+            yield "not run: the rest"
+
+    assert list(Strict((tally("b", True, False),), (tally("s", False),), 2, range(3, 5)).lines()) == [
+        "on a stand-in",
+        "",
+        "broken thing  mistake        fails   first by",
+        "b             What it does.  1 of 2  case 0",
+        "",
+        "sound thing  what it does   runs  alarms",
+        "s            What it does.  1     0",
+        "",
+        "this suite: 0 of 1 broken things caught, 2 cases, seed 3",
+        "sound variants: 0 false alarms in 1 runs of 1 variants, seeds 3 to 4",
+        "not run: the rest",
+        "THE PROOF DOES NOT HOLD; escaped: b",
+    ]
 
 
 @pytest.mark.parametrize("seeds", ["0", "-1", "many", "1e3", "²", "100001"])
