@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from pytest_trtcheck.model.components import BY_KEY, PLATFORM_TITLES
 from pytest_trtcheck.rules.products import data_file
 from pytest_trtcheck.rules.strict import Node, Readable, one_line, read_document, shown
 
+_WHOSE = re.compile(r"[a-z_]+(:[a-z0-9_*]+)?")
 PROFILES = ("auto", "tensorrt_llm", "tensorrt", "triton_server", "torch")
 
 
@@ -28,7 +30,7 @@ class Profile:
     required_checks: tuple[str, ...]
     """Names of results that must have run, ``TRC-IMP-001-tensorrt_llm``."""
     minimum_executed: Mapping[str, int]
-    """Checks that must have run, at least, by suite."""
+    """Checks that must have run, at least: by suite, or suite and providers, ``batching:tensorrt_llm*``."""
 
 
 def load_profile(name_or_path: str) -> Profile:
@@ -55,7 +57,7 @@ def read_profile(source: Readable | Path, file: str) -> Profile:
         optional=("any_of_components",),
     )
     top.child("schema_version").exactly(1)
-    minimum = {suite: node.integer(0) for suite, node in top.child("minimum_executed").children()}
+    minimum = {_whose(key, node): node.integer(0) for key, node in top.child("minimum_executed").children()}
     any_of = top.child("any_of_components").items() if top.has("any_of_components") else ()
     return Profile(
         name=top.child("name").text(),
@@ -65,6 +67,12 @@ def read_profile(source: Readable | Path, file: str) -> Profile:
         required_checks=top.child("required_checks").texts(),
         minimum_executed=MappingProxyType(minimum),
     )
+
+
+def _whose(key: str, node: Node) -> str:
+    if not _WHOSE.fullmatch(key):
+        raise node.fail("a suite, or suite:provider, as the key, such as batching or batching:tensorrt_llm*")
+    return key
 
 
 def _component(node: Node) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from pytest_trtcheck.model.components import COMPONENTS, PLATFORM_TITLES, title_of
@@ -150,11 +151,21 @@ def _missing(stack: Stack, results: Sequence[Result], profile: Profile) -> Itera
         elif result.reason is not None:
             why = f"{result.reason.value}: {result.message}"
             yield f"profile {profile.name} needs check {name}, which did not run ({why})"
-    for suite, minimum in profile.minimum_executed.items():
-        ran = sum(result.suite == suite and result.outcome is not Outcome.NOT_RUN for result in results)
+    for key, minimum in profile.minimum_executed.items():
+        suite, _, pattern = key.partition(":")
+        ran = sum(
+            result.suite == suite and result.outcome is not Outcome.NOT_RUN and _is_by(result, pattern)
+            for result in results
+        )
         if ran < minimum:
-            yield f"profile {profile.name} needs at least {_count(minimum, 'check')} of suite {suite} to run, {ran} did"
+            whose = f"suite {suite} on {pattern}" if pattern else f"suite {suite}"
+            yield f"profile {profile.name} needs at least {_count(minimum, 'check')} of {whose} to run, {ran} did"
     yield from _not_judged(results)
+
+
+def _is_by(result: Result, pattern: str) -> bool:
+    """Say whether a result is of a provider that a profile names; without a pattern any is."""
+    return not pattern or fnmatchcase(result.provider, pattern)
 
 
 def _not_judged(results: Sequence[Result]) -> Iterable[str]:

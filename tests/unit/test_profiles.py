@@ -82,6 +82,7 @@ def test_a_file_is_a_profile(tmp_path: Path) -> None:
         ({"required_components": "torch"}, "required_components: expected a list, found 'torch'"),
         ({"minimum_executed": {"stack": -1}}, "minimum_executed.stack: expected a whole number from 0, found -1"),
         ({"minimum_executed": {"stack": True}}, "minimum_executed.stack: expected a whole number from 0, found True"),
+        ({"minimum_executed": {"Stack 1": 1}}, "expected a suite, or suite:provider, as the key"),
         ({"schema_version": "1"}, "schema_version: expected 1, found '1'"),
     ],
 )
