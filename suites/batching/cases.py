@@ -22,20 +22,14 @@ BLOCKS = 128
 """A multiple of every usual number of tokens in a block."""
 
 
-def dtypes(level: Level, device: str) -> tuple[str, ...]:
-    """Return the dtypes in which backends are brought up, the first one for a level that has little time."""
-    chosen = ("bf16", "fp16", "fp32") if device == "cuda" else ("fp32", "bf16")
-    return chosen[:1] if level.rank <= Level.QUICK.rank else chosen
-
-
-def scenarios(level: Level, device: str, seed: int) -> list[Scenario]:
-    """Return the scenarios of a level with the prompts that a seed draws; on a CPU nothing for several GPUs."""
-    found = [made for dtype in dtypes(level, device) for made in scenarios_in(dtype, level, seed)]
+def scenarios_on(device: str, dtype: str, level: Level, seed: int) -> list[Scenario]:
+    """Return the scenarios of a level that a device can show: on a CPU nothing for several GPUs."""
+    found = scenarios_in(dtype, level, seed)
     return [made for made in found if device == "cuda" or made.check_id != of.TENSOR_PARALLEL]
 
 
 def scenarios_in(dtype: str, level: Level, seed: int) -> list[Scenario]:
-    """Return those in one dtype."""
+    """Return the scenarios of a level with the prompts that a seed draws."""
     return [
         *_as_it_comes(Setup(dtype), level, seed),
         *_with_limits(Setup(dtype, slots=4, length_limit=128), seed),

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_trtcheck._suites.batching.cases import scenarios
+from pytest_trtcheck._suites.batching.cases import scenarios_on
 from pytest_trtcheck._suites.batching.scenarios import Scenario
-from pytest_trtcheck._suites.probe_llm.planning import LlmPlan, Planned, make_plan
+from pytest_trtcheck._suites.probe_llm.planning import LlmPlan, Planned, dtypes_on, make_plan
+from pytest_trtcheck.model.level import Level
 
 if TYPE_CHECKING:
     from pytest_trtcheck.session.run import Run
@@ -31,9 +32,14 @@ PLAN: pytest.StashKey[Plan] = pytest.StashKey()
 def plan_of(config: pytest.Config, run: Run) -> Plan:
     """Return the plan of this process; made once."""
     if PLAN not in config.stash:
-        level, where = run.settings.level, run.where
-        found = {entry.case.name: entry for entry in scenarios(level, where.device, run.draw_seed())}
-        plan = make_plan(config, SUITE, [entry.case for entry in found.values()], where, level)
+        level, where, seed = run.settings.level, run.where, run.draw_seed()
+        found = {
+            entry.case.name: entry
+            for dtype in dtypes_on(where.device)
+            for entry in scenarios_on(where.device, dtype, level, seed)
+        }
+        most_dtypes = 1 if level.rank <= Level.QUICK.rank else len(dtypes_on(where.device))
+        plan = make_plan(config, SUITE, [one.case for one in found.values()], where, level, most_dtypes=most_dtypes)
         pairs = tuple((found[entry.case.name].taken_as(entry.case), entry) for entry in plan.planned)
         config.stash[PLAN] = Plan(plan, pairs)
     return config.stash[PLAN]

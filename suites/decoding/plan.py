@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_trtcheck._suites.decoding.cases import DecodingCase, cases
-from pytest_trtcheck._suites.probe_llm.planning import LlmPlan, Planned, make_plan
+from pytest_trtcheck._suites.probe_llm.planning import LlmPlan, Planned, dtypes_on, make_plan
 
 if TYPE_CHECKING:
     from pytest_trtcheck.session.run import Run
@@ -27,17 +27,13 @@ class Plan:
 PLAN: pytest.StashKey[Plan] = pytest.StashKey()
 
 
-def dtype_on(device: str) -> str:
-    """Return the dtype in which backends are brought up."""
-    return "bf16" if device == "cuda" else "fp32"
-
-
 def plan_of(config: pytest.Config, run: Run) -> Plan:
     """Return the plan of this process; made once."""
     if PLAN not in config.stash:
         level, where = run.settings.level, run.where
-        found = {entry.name: entry for entry in cases(level, dtype_on(where.device), run.draw_seed())}
-        plan = make_plan(config, SUITE, [entry.case for entry in found.values()], where, level, with_told=False)
-        pairs = tuple((found[entry.case.name], entry) for entry in plan.planned)
+        made = [one for dtype in dtypes_on(where.device) for one in cases(level, dtype, run.draw_seed())]
+        found = {(one.case.setup, one.name): one for one in made}
+        plan = make_plan(config, SUITE, [one.case for one in made], where, level, most_dtypes=1, with_told=False)
+        pairs = tuple((found[entry.case.setup, entry.case.name], entry) for entry in plan.planned)
         config.stash[PLAN] = Plan(plan, pairs)
     return config.stash[PLAN]

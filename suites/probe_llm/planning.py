@@ -13,7 +13,7 @@ from pytest_trtcheck._suites.support.planning import refusals_of, unsupported_of
 from pytest_trtcheck._suites.support.registry import BrokenHook, Providers, UnusableError, ask, find_providers
 from pytest_trtcheck.model.report import Unsupported
 from pytest_trtcheck.providers import component_of
-from pytest_trtcheck.providers.llm import LlmCase, Setup, open_seconds_of
+from pytest_trtcheck.providers.llm import LlmCase, Request, Setup, open_seconds_of
 
 if TYPE_CHECKING:
     from pytest_trtcheck.model.level import Level
@@ -56,10 +56,36 @@ def backends_of(config: pytest.Config) -> Providers:
     return config.stash[FOUND]
 
 
+def dtypes_on(device: str) -> tuple[str, ...]:
+    """Return the dtypes in which backends are brought up, the one that says most first."""
+    return ("bf16", "fp16", "fp32") if device == "cuda" else ("fp32", "bf16")
+
+
+def in_its_dtypes(backend: LlmBackend, cases: Sequence[LlmCase], where: Where, most: int) -> list[LlmCase]:
+    """Return the cases in the first ``most`` dtypes that a backend has; of one that has none, those in the first dtype.
+
+    A server that serves bf16 whatever the machine is judged in bf16.
+    """
+    trials = {dtype: LlmCase(dtype, Setup(dtype), (Request((1,), max_tokens=1),)) for dtype in dtypes_on(where.device)}
+    refusals = refusals_of(backend, list(trials.values()), where)
+    chosen = [dtype for dtype, trial in trials.items() if not refusals[trial]][:most] or [next(iter(trials))]
+    return [case for case in cases if case.setup.dtype in chosen]
+
+
 def make_plan(
-    config: pytest.Config, suite: str, cases: Sequence[LlmCase], where: Where, level: Level, *, with_told: bool = True
+    config: pytest.Config,
+    suite: str,
+    cases: Sequence[LlmCase],
+    where: Where,
+    level: Level,
+    *,
+    most_dtypes: int,
+    with_told: bool = True,
 ) -> LlmPlan:
-    """Ask every backend about every case; ``with_told``: for log-probabilities too, wherever a backend tells them."""
+    """Ask every backend about every case in the dtypes that it has, ``most_dtypes`` at most.
+
+    ``with_told``: for log-probabilities too, wherever a backend tells them.
+    """
     found = backends_of(config)
     broken, unsupported, planned = list(found.broken), list[Unsupported](), list[Planned]()
     for backend in found.usable:
@@ -67,7 +93,8 @@ def make_plan(
             component = ask(partial(component_of, backend))
             if component and component not in where.versions:
                 continue
-            taken, told = ask(partial(_taken, suite, backend, cases, where, with_told=with_told))
+            asked = ask(partial(in_its_dtypes, backend, cases, where, most_dtypes))
+            taken, told = ask(partial(_taken, suite, backend, asked, where, with_told=with_told))
             planned += ask(partial(within_time, backend, taken, level))
         except UnusableError as error:
             broken.append(BrokenHook(backend.name, f"asked what it can do: {error}"))

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from pytest_trtcheck._suites.batching.cases import LONGEST, scenarios
+from pytest_trtcheck._suites.batching.cases import LONGEST, scenarios_in, scenarios_on
 from pytest_trtcheck._suites.probe_llm.planning import (
     Planned,
     _taken,
     features_of,
+    in_its_dtypes,
     marks_of,
     with_log_probs,
     within_time,
@@ -101,17 +102,17 @@ def test_a_time_that_is_none_is_told(seconds: Any) -> None:
 
 @pytest.mark.parametrize("level", [Level.QUICK, Level.STANDARD, Level.FULL])
 def test_scenarios_have_the_same_names_for_every_seed_and_other_prompts(level: Level) -> None:
-    one, other = scenarios(level, "cpu", 1), scenarios(level, "cpu", 2)
+    one, other = scenarios_in("fp32", level, 1), scenarios_in("fp32", level, 2)
     names = [entry.case.name for entry in one]
     assert names == [entry.case.name for entry in other]
     assert len(set(names)) == len(names)
-    assert one == scenarios(level, "cpu", 1)
+    assert one == scenarios_in("fp32", level, 1)
     assert all(first.case.requests != second.case.requests for first, second in zip(one, other, strict=True))
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_requests_fit_their_limits_unless_they_are_there_to_be_refused(seed: int) -> None:
-    for entry in scenarios(Level.FULL, "cpu", seed):
+    for entry in scenarios_in("fp32", Level.FULL, seed):
         limit = entry.case.setup.length_limit or 2048
         assert {number for group in entry.rounds for number in group} <= set(range(len(entry.case.requests)))
         for number, request in enumerate(entry.case.requests):
@@ -128,7 +129,7 @@ def test_prompts_reach_from_one_token_to_the_level_s_longest() -> None:
     for level, longest in LONGEST.items():
         lengths = {
             len(request.prompt)
-            for entry in scenarios(level, "cpu", 3)
+            for entry in scenarios_in("fp32", level, 3)
             for number, request in enumerate(entry.case.requests)
             if number not in entry.refused
         }
@@ -136,11 +137,29 @@ def test_prompts_reach_from_one_token_to_the_level_s_longest() -> None:
 
 
 def test_layers_shared_by_two_gpus_are_asked_for_on_gpus_only_and_need_both() -> None:
-    on_gpus = {entry.case.name: entry for entry in scenarios(Level.QUICK, "cuda", 1)}
+    on_gpus = {entry.case.name: entry for entry in scenarios_on("cuda", "bf16", Level.QUICK, 1)}
     assert "two_gpus-bf16-tensor_parallel2" in on_gpus
-    assert not [entry for entry in scenarios(Level.FULL, "cpu", 1) if entry.case.setup.tensor_parallel > 1]
+    assert not [entry for entry in scenarios_on("cpu", "fp32", Level.FULL, 1) if entry.case.setup.tensor_parallel > 1]
     planned = Planned(on_gpus["two_gpus-bf16-tensor_parallel2"].case, Backend(set()))
     marks = {mark.name: mark.args for mark in marks_of(planned, "TRC-BAT-012", ("torch",), 60)}
     assert marks["trtcheck_gpus"] == (2,)
     alone = Planned(on_gpus["alone-bf16"].case, Backend(set()))
     assert "trtcheck_gpus" not in {mark.name for mark in marks_of(alone, "TRC-BAT-001", ("torch",), 60)}
+
+
+@pytest.mark.parametrize(
+    ("abilities", "device", "most", "expected"),
+    [
+        ({"fp32", "bf16"}, "cpu", 1, ["fp32"]),
+        ({"fp32", "bf16"}, "cpu", 2, ["fp32", "bf16"]),
+        ({"bf16"}, "cpu", 1, ["bf16"]),
+        ({"fp32", "fp16"}, "cuda", 1, ["fp16"]),
+        (set(), "cpu", 2, ["fp32"]),
+    ],
+)
+def test_a_backend_is_asked_in_the_dtypes_that_it_has(
+    abilities: set[str], device: str, most: int, expected: list[str]
+) -> None:
+    cases = [LlmCase(dtype, Setup(dtype), (Request((1, 65)),)) for dtype in ("fp32", "bf16", "fp16")]
+    found = in_its_dtypes(Backend(abilities), cases, Where(device), most)
+    assert sorted(case.name for case in found) == sorted(expected)
