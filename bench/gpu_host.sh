@@ -3,7 +3,8 @@
 #   make wheels && bash bench/gpu_host.sh OUT quick standard
 # The host may be without network: what it lacks is installed from .whl/, this project's wheel included.
 #   SELFTEST=1        the self-test with its GPU faults first
-#   BENCH=1           python -m bench.attention, and the proof on the GPU
+#   BENCH=1           python -m bench.attention
+#   PROVE="attention batching decoding quantization"   the proofs of these suites on the GPU
 #   PROVE_SEEDS=200   the sound variants over so many seeds, spread over the processors
 #   ONLY=EXPRESSION   -k for the levels
 set -u
@@ -27,8 +28,10 @@ for level in "$@"; do
 done
 if [ "${BENCH:-}" = 1 ]; then
   PYTHONPATH=$site:$checkout python3 -W ignore -m bench.attention "$@" 2>&1 | tee "$out/bench.txt"
-  python3 -W ignore -m pytest_trtcheck prove attention --device cuda 2>&1 | tee "$out/prove.txt"
 fi
+for suite in ${PROVE:-}; do
+  (time python3 -W ignore -m pytest_trtcheck prove "$suite" --device cuda) 2>&1 | tee "$out/prove-$suite.txt"
+done
 if [ -n "${PROVE_SEEDS:-}" ]; then
   processes=$(nproc)
   each=$(((PROVE_SEEDS + processes - 1) / processes))
