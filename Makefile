@@ -27,12 +27,13 @@ test: lint
 	$(TEST_VENV)/bin/python -m coverage combine --quiet
 	$(TEST_VENV)/bin/python -m coverage report --include='pytest_trtcheck/probe/*,pytest_trtcheck/verdict/*'
 	$(MAKE) --no-print-directory test-torch
+	$(MAKE) --no-print-directory test-serving
 
 # What runs kernels or models, in a venv with torch and transformers: in the other one, runs of the tool would judge them too.
 test-torch: $(TORCH_VENV)/.ready
 	OMP_NUM_THREADS=1 $(TORCH_VENV)/bin/python -m pytest $(WORKERS) $(ARGS) -m "torch and not serving"
 
-# With a real Triton server. Not part of `test` yet: two tests of test_lifecycle.py fail beside NumPy 2.
+# With a real Triton server, started from the wheel.
 test-serving: $(TORCH_VENV)/.ready $(TRITON)/.ready
 	OMP_NUM_THREADS=1 PATH="$(CURDIR)/$(TRITON)/$(TRITON_BIN):$$PATH" $(TORCH_VENV)/bin/python -m pytest $(WORKERS) $(ARGS) -m serving
 
@@ -79,10 +80,10 @@ $(TORCH_VENV)/.ready: pyproject.toml
 	if command -v mpirun >/dev/null; then $(TORCH_VENV)/bin/python $(PIP_INSTALL) mpi4py; fi
 	touch $@
 
-# The wheel holds the server, and wants an older NumPy than the tests: nothing imports it, so it has a folder of its own.
+# The wheel holds the server, whose models need an older NumPy than the tests have: both are in a folder of their own.
 $(TRITON)/.ready: pyproject.toml $(TORCH_VENV)/.ready
 	rm -rf $(TRITON)
-	$(TORCH_VENV)/bin/python $(PIP_INSTALL) --no-deps --target $(TRITON) $(PYTRITON)
+	$(TORCH_VENV)/bin/python $(PIP_INSTALL) --no-deps --target $(TRITON) $(PYTRITON) 'numpy<2'
 	touch $@
 
 clean:
