@@ -10,6 +10,8 @@ PYTRITON := nvidia-pytriton==0.7.0
 TORCH := torch==2.13.0
 # What the models of the engine suite are held against.
 ONNX := onnx==1.23.2
+# What transformers needs to serve: a real server of the OpenAI protocol.
+SERVE := fastapi uvicorn openai
 NEEDS_PYTHON := import sys; sys.exit("Python 3.10 or newer is needed: make PYTHON=..." if sys.version_info < (3, 10) else 0)
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 # By file: tests that share a venv stay on one worker. (--dist loadgroup groups nothing with pytest 9.2 and xdist 3.8.)
@@ -35,7 +37,7 @@ test-torch: $(TORCH_VENV)/.ready
 
 # With a real Triton server, started from the wheel.
 test-serving: $(TORCH_VENV)/.ready $(TRITON)/.ready
-	OMP_NUM_THREADS=1 PATH="$(CURDIR)/$(TRITON)/$(TRITON_BIN):$$PATH" $(TORCH_VENV)/bin/python -m pytest $(WORKERS) $(ARGS) -m serving
+	OMP_NUM_THREADS=1 PATH="$(CURDIR)/$(TRITON)/$(TRITON_BIN):$$PATH" $(TORCH_VENV)/bin/python -m pytest $(WORKERS) $(ARGS) -m serving tests/serving
 
 lint: $(TEST_VENV)/.ready
 	$(TEST_VENV)/bin/ruff check .
@@ -76,7 +78,7 @@ $(TEST_VENV)/.ready: pyproject.toml
 $(TORCH_VENV)/.ready: pyproject.toml
 	@$(PYTHON) -c '$(NEEDS_PYTHON)'
 	$(PYTHON) -m venv $(TORCH_VENV)
-	$(TORCH_VENV)/bin/python $(PIP_INSTALL) -e '.[dev,training]' $(TORCH) $(ONNX) 'tritonclient[grpc]'
+	$(TORCH_VENV)/bin/python $(PIP_INSTALL) -e '.[dev,training]' $(TORCH) $(ONNX) $(SERVE) 'tritonclient[grpc]'
 	if command -v mpirun >/dev/null; then $(TORCH_VENV)/bin/python $(PIP_INSTALL) mpi4py; fi
 	touch $@
 

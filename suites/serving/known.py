@@ -7,12 +7,20 @@ seen; met in another one, it is a failure.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from pytest_trtcheck._suites.serving.checking import Wrong
 
-if TYPE_CHECKING:
-    from pytest_trtcheck._suites.serving.bench import Bench
+
+class Learner(Protocol):
+    """What a check runs on, as far as it takes notes."""
+
+    known: list[str]
+    facts: list[str]
+
+    @property
+    def release_of_server(self) -> str:
+        """Empty where the server does not tell."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +47,9 @@ DIES_OF_PAUSE = Known(
 )  # fmt: skip
 
 
-def met(bench: Bench, behaviour: Known, example: str) -> None:
+def met(learner: Learner, behaviour: Known, example: str) -> None:
     """Note a known behaviour, once for each check; Wrong where the server's release is none of those it is known of."""
-    if behaviour.releases and bench.release_of_server not in behaviour.releases:
+    if behaviour.releases and learner.release_of_server not in behaviour.releases:
         raise Wrong(f"{behaviour.words}: {example}; seen before in {', '.join(behaviour.releases)} only")
-    if not any(line.startswith(behaviour.words) for line in bench.known):
-        bench.known.append(f"{behaviour.words}: {example}")
+    if not any(line.startswith(behaviour.words) for line in learner.known):
+        learner.known.append(f"{behaviour.words}: {example}")
