@@ -41,6 +41,10 @@ WRAPPED = Known("a JSON number beyond the input's type is cut to its low bits, a
 SPLIT_PATH = Known("a request whose path arrives in two pieces is not found", SEEN)
 DIES_OF_DEPTH = Known("one request of deeply nested JSON ends the server", SEEN)
 DIES_OF_SHAPE = Known("one request with a shape too large for memory ends the server", SEEN)
+DIES_OF_CALLS = Known(
+    "a Python stub that calls a decoupled model (BLS) dies at times: a thread that does not hold Python's lock makes "
+    "arrays of the responses", SEEN,
+)  # fmt: skip
 DIES_OF_PAUSE = Known(
     "a Python stub that gets no CPU for 2 s during a request is called dead; when it goes on, the next request to it "
     "ends the server", SEEN,
