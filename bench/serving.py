@@ -85,7 +85,7 @@ def main() -> None:
     }
     try:
         ways["tritonclient HTTP"] = theirs("http", f"{http.host}:{http.http_port}")
-    except ImportError as error:
+    except (ImportError, RuntimeError) as error:
         print(f"tritonclient HTTP: not here: {error}")
     print(f"{os.cpu_count()} CPUs, load average {os.getloadavg()[0]:.1f}, {seconds:g} s each; times in ms")
     print(f"{'client':<20} {'clients':>7} " + " ".join(f"{name:>14}" for name in FIGURES))

@@ -79,7 +79,7 @@ class Proof:
 
     def lines(self) -> Iterator[str]:
         """Yield both tables and what they come to."""
-        yield f"on {self.server}; mistakes of a server are made by a stand-in in front of it"
+        yield f"on {self.server}; mistakes of a server are made by a stand-in in front of it, or (openai-) in its place"
         yield ""
         yield from table(
             ("broken", "mistake", "checks that fail", "first caught in"),
