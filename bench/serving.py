@@ -1,8 +1,9 @@
 """What the serving suite's own client costs: the same requests through it and through others, on one server.
 
 ``python -m bench.serving [--seconds 5]``. Compared are this suite's HTTP client, tritonclient's for HTTP and gRPC, and
-NVIDIA's perf_analyzer where it is on PATH: no package index has it, it comes with the Triton SDK image. The model gives
-back three numbers, so that what is measured is the way there and back. Clients run in this process, a thread each.
+NVIDIA's perf_analyzer where it is on PATH: the Triton SDK image has it, and so has the wheel tritonclient 2.51.0, where
+it needs libb64.so.0d and libcudart.so.12; the package named perf-analyzer holds nothing. The model gives back three
+numbers, so that what is measured is the way there and back. Clients run in this process, a thread each.
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ def main() -> None:
     }
     try:
         ways["tritonclient HTTP"] = theirs("http", f"{http.host}:{http.http_port}")
-    except ImportError as error:
+    except (ImportError, RuntimeError) as error:
         print(f"tritonclient HTTP: not here: {error}")
     print(f"{os.cpu_count()} CPUs, load average {os.getloadavg()[0]:.1f}, {seconds:g} s each; times in ms")
     print(f"{'client':<20} {'clients':>7} " + " ".join(f"{name:>14}" for name in FIGURES))

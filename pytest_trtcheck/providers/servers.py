@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 _PORTS = {"http": 80, "https": 443}
@@ -21,6 +21,10 @@ class Server:
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{'https' if self.is_tls else 'http'}://{host}:{self.port}{self.path}"
+
+    def below_v1(self) -> Server:
+        """Return the same server with the path at which the OpenAI protocol starts, which users leave out at times."""
+        return self if self.path.endswith("/v1") else replace(self, path=f"{self.path}/v1")
 
 
 def read_server(text: str) -> Server:

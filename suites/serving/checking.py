@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
 
 from pytest_trtcheck._suites.serving.endpoint import AnswerError, TransportError
 from pytest_trtcheck._suites.serving.server import ServerError
 from pytest_trtcheck.model.report import Measurement, Reason
-
-if TYPE_CHECKING:
-    from pytest_trtcheck._suites.serving.bench import Bench
 
 Measured = Iterable[Measurement]
 
@@ -38,7 +35,8 @@ class Check:
 
     name: str
     check_id: str
-    run: Callable[[Bench], Measured]
+    run: Callable[[Any], Measured]
+    """Takes the bench, or the client of a server that is not ours."""
     grpc: bool = False
     """True for one that needs tritonclient's gRPC."""
     llm: bool = False

@@ -11,6 +11,7 @@ from pytest_trtcheck._suites.serving.starting import STARVED
 
 if TYPE_CHECKING:
     from pytest_trtcheck._suites.serving.bench import Bench
+    from pytest_trtcheck._suites.serving.known import Learner
     from pytest_trtcheck.model.report import Measurement
 
 
@@ -42,16 +43,24 @@ def execute(check: Check, bench: Bench) -> Ran:
 
 
 def _once(check: Check, bench: Bench) -> tuple[Ran, float]:
-    bench.known.clear()
-    bench.facts.clear()
-    ran = Ran()
     with Pulse() as pulse:
-        try:
-            ran.figures.extend(check.run(bench))
-        except FAULTS as error:
-            ran.wrong = bench.with_death(str(error))
-    ran.notes, ran.known = list(bench.facts), list(bench.known)
+        ran = execute_once(check, bench)
+        if ran.wrong:
+            ran.wrong = bench.with_death(ran.wrong)
     return ran, pulse.longest
+
+
+def execute_once(check: Check, learner: Learner) -> Ran:
+    """Run a check on what it is made for."""
+    learner.known.clear()
+    learner.facts.clear()
+    ran = Ran()
+    try:
+        ran.figures.extend(check.run(learner))
+    except FAULTS as error:
+        ran.wrong = str(error)
+    ran.notes, ran.known = list(learner.facts), list(learner.known)
+    return ran
 
 
 def _may_be_starved(words: str, bench: Bench) -> bool:

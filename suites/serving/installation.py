@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import sysconfig
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest_trtcheck
+from pytest_trtcheck.model.versions import PackageVersion
 
 if TYPE_CHECKING:
     from pytest_trtcheck.model.facts import Fact
@@ -19,6 +22,13 @@ HOW_TO_GET_ONE = (
     "run in an image that has /opt/tritonserver, put tritonserver on PATH, or pip install 'pytest-trtcheck[serving]'"
 )
 
+TAKES_NUMPY_2 = "2.52.0"
+"""The first release whose Python backend reads arrays of NumPy 2: before it they seem to have no bytes.
+
+Source: triton-inference-server/python_backend, pull request 384, in release 24.11."""
+
+_PACKAGES = re.compile(r"(site|dist)-packages/?$")
+_WHEEL_PROGRAMS = "pytriton/tritonserver/bin"
 _STUBS = "python_backend_stubs"
 _STUB = "triton_python_backend_stub"
 
@@ -46,6 +56,11 @@ class Installation:
     def is_of_wheel(self) -> bool:
         """True for the server of the wheel nvidia-pytriton, wherever that was unpacked."""
         return (self.home / _STUBS).is_dir()
+
+    @property
+    def packages(self) -> Path:
+        """Folder of the packages that the wheel was installed among."""
+        return self.home.parent.parent
 
     @property
     def caches(self) -> Path:
@@ -90,11 +105,42 @@ class Installation:
         # Models compute next to each other and to the client: one thread each keeps a small machine responsive.
         environment.setdefault("OMP_NUM_THREADS", "1")
         if self.is_of_wheel:
-            libraries = [self.home.parent.parent / "nvidia_pytriton.libs", sysconfig.get_config_var("LIBDIR")]
+            libraries = [self.packages / "nvidia_pytriton.libs", sysconfig.get_config_var("LIBDIR")]
             _before(environment, "LD_LIBRARY_PATH", *(str(entry) for entry in libraries if entry))
-            # The stub's Python finds its packages from the python3 that comes first here.
-            _before(environment, "PATH", str(Path(sys.executable).parent))
+            _before(environment, "PATH", str(self._lay_out_python(folder, modules)))
         return environment
+
+    def _lay_out_python(self, folder: Path, modules: Path) -> Path:
+        """Make a Python environment below ``folder`` for the wheel's stub and return where its ``python3`` is.
+
+        The stub finds its packages from the ``python3`` that comes first on PATH; from Python 3.11 on it does not look
+        at PYTHONPATH. It gets our modules, then what was installed with the wheel, then the packages of this Python.
+        """
+        found = [str(modules), str(self.packages), *(entry for entry in sys.path if _PACKAGES.search(entry))]
+        self._check_numpy(found)
+        home = folder / "python"
+        programs, packages = home / "bin", home / "lib" / "python{}.{}".format(*sys.version_info) / "site-packages"
+        programs.mkdir(parents=True)
+        packages.mkdir(parents=True)
+        (programs / "python3").symlink_to(Path(sys.executable).resolve())
+        told = f"home = {Path(sys.executable).resolve().parent}\ninclude-system-site-packages = false\n"
+        (home / "pyvenv.cfg").write_text(told)
+        (packages / "found.pth").write_text("".join(f"{entry}\n" for entry in found))
+        return programs
+
+    def _check_numpy(self, folders: Sequence[str]) -> None:
+        """Raise UnusableError where models would import a NumPy that the wheel's server cannot read."""
+        release = PackageVersion.try_parse(self.version)
+        if release is None or release >= PackageVersion.parse(TAKES_NUMPY_2):
+            return
+        found = next((entry.version for entry in distributions(name="numpy", path=list(folders))), None)
+        numpy = PackageVersion.try_parse(found)
+        if numpy is not None and numpy >= PackageVersion.parse("2"):
+            raise UnusableError(
+                f"{self.home}: the Python backend of tritonserver {self.version} takes arrays of NumPy 2 for empty, "
+                f"and models would import NumPy {found}: pip install 'numpy<2', or pip install --target DIR --no-deps "
+                f"nvidia-pytriton 'numpy<2' and put DIR/{_WHEEL_PROGRAMS} on PATH"
+            )
 
 
 def _before(environment: dict[str, str], name: str, *entries: str) -> None:

@@ -7,12 +7,18 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
+from typing import Protocol
 
 from pytest_trtcheck._suites.serving import variants
 from pytest_trtcheck._suites.serving.bench import NO_TORCH, Bench
 from pytest_trtcheck._suites.serving.checking import FAULTS, Check, NotRun
 from pytest_trtcheck._suites.serving.checks import owned_checks
 from pytest_trtcheck._suites.serving.installation import HOW_TO_GET_ONE, Installation, UnusableError, installation_of
+from pytest_trtcheck._suites.serving.known import Learner
+from pytest_trtcheck._suites.serving.openai.checks import CHECKS as OPENAI_CHECKS
+from pytest_trtcheck._suites.serving.openai.client import Client
+from pytest_trtcheck._suites.serving.openai.standin import StandIn as StandInOpenAi
+from pytest_trtcheck._suites.serving.openai.variants import broken_openai, sound_openai
 from pytest_trtcheck._suites.serving.server import ServerError
 from pytest_trtcheck._suites.serving.standin import StandIn
 from pytest_trtcheck._suites.serving.variants import Variant
@@ -21,6 +27,26 @@ from pytest_trtcheck.errors import OptionError
 from pytest_trtcheck.model.level import Level
 from pytest_trtcheck.probe.root import Root
 from pytest_trtcheck.probe.triton_server import triton_server_fact
+
+
+class Judged(Protocol):
+    """A variant, as far as judging it goes."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in the table."""
+
+    @property
+    def checks(self) -> tuple[str, ...]:
+        """Names of the checks that judge it."""
+
+    @property
+    def says(self) -> str:
+        """What one of them must say of it; empty for a sound one."""
+
+    @property
+    def is_sound(self) -> bool:
+        """True for one that must pass."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +62,9 @@ class ServingProof(Proof):
 
     def preface(self) -> str:
         """Say what was proven on."""
-        return f"on {self.server}; mistakes of a server are made by a stand-in in front of it"
+        return (
+            f"on {self.server}; mistakes of a server are made by a stand-in in front of it, or (openai-) in its place"
+        )
 
     def notes(self) -> Iterator[str]:
         """Tell what could not run here."""
@@ -57,9 +85,10 @@ def prove(level: Level, seeds: range, device: str = "cpu", only: Sequence[str] =
     if find_spec("torch"):
         broken, sound = [*broken, *variants.broken_llms()], [*sound, *variants.sound_llms()]
     else:
-        lacking.append(f"variants of the LLM repository: {NO_TORCH}")
+        lacking.append(f"variants of the LLM repository and of the OpenAI protocol: {NO_TORCH}")
     if only:
         broken, sound = ([one for one in group if one.name in only] for group in (broken, sound))
+    openai = prove_openai(only) if find_spec("torch") else ((), ())
     bench = Bench(installation, has_torch=True, seed=seeds[0])
     tallies = {one.name: Tally(one.name, one.about) for one in (*broken, *sound)}
     try:
@@ -71,18 +100,37 @@ def prove(level: Level, seeds: range, device: str = "cpu", only: Sequence[str] =
     finally:
         bench.discard()
     return ServingProof(
-        *in_order(tallies, broken, sound),
-        len({check for one in (*broken, *sound) for check in one.checks}),
+        *(
+            (*of_triton, *of_openai)
+            for of_triton, of_openai in zip(in_order(tallies, broken, sound), openai, strict=True)
+        ),
+        len({check for one in (*broken, *sound) for check in one.checks}) + len(OPENAI_CHECKS),
         seeds,
         server=f"tritonserver {bench.release_of_server}".rstrip(),
         not_run=tuple(lacking),
     )
 
 
+def prove_openai(only: Sequence[str] = ()) -> tuple[tuple[Tally, ...], tuple[Tally, ...]]:
+    """Run broken and sound stand-ins for a server of the OpenAI protocol; needs torch, and no server.
+
+    They are asked fixed questions, and so once, whatever the seeds.
+    """
+    groups = []
+    for group in (broken_openai(), sound_openai()):
+        tallies = []
+        for variant in group if not only else [one for one in group if one.name in only]:
+            tallies.append(Tally(variant.name, variant.about))
+            with StandInOpenAi(variant.manners()) as server:
+                checks = [check for check in OPENAI_CHECKS if check.name in variant.checks]
+                _count(variant, checks, Client(server), tallies[-1])
+        groups.append(tuple(tallies))
+    return groups[0], groups[1]
+
+
 def _run(variant: Variant, installation: Installation, shared: Bench, seed: int, tally: Tally) -> None:
     """Run a variant through its checks; those that only stand in front of a server share one."""
     checks = [check for check in owned_checks() if check.name in variant.checks]
-    assert len(checks) == len(variant.checks), f"{variant.name} names a check that there is not"
     if variant.mischief is not None:
         stand_in = StandIn(variant.mischief())
         shared.stand_behind(stand_in)
@@ -100,11 +148,12 @@ def _run(variant: Variant, installation: Installation, shared: Bench, seed: int,
         shared.release_of_server = shared.release_of_server or bench.release_of_server
 
 
-def _count(variant: Variant, checks: Sequence[Check], bench: Bench, tally: Tally) -> None:
+def _count(variant: Judged, checks: Sequence[Check], learner: Learner, tally: Tally) -> None:
+    assert len(checks) == len(variant.checks), f"{variant.name} names a check that there is not"
     for check in checks:
-        bench.known.clear()
+        learner.known.clear()
         try:
-            for _ in check.run(bench):
+            for _ in check.run(learner):
                 pass
         except NotRun as reason:
             tally.words = tally.words or f"{check.name} not run: {reason}"
@@ -114,7 +163,7 @@ def _count(variant: Variant, checks: Sequence[Check], bench: Bench, tally: Tally
             tally.add(check.name, Trial(flagged=False, words=""))
 
 
-def _judge(variant: Variant, check: Check, error: Exception, tally: Tally) -> None:
+def _judge(variant: Judged, check: Check, error: Exception, tally: Tally) -> None:
     """Count a check that failed. A broken variant is caught in the words meant for it, not by a mistake of its own."""
     words = f"{type(error).__name__}: {error}" if isinstance(error, ServerError) else str(error)
     meant = variant.is_sound or variant.says in words

@@ -11,9 +11,9 @@ from pytest_trtcheck._suites.serving.checking import Check, NotRun
 from pytest_trtcheck._suites.serving.checks import owned_checks
 from pytest_trtcheck._suites.serving.execution import execute
 from pytest_trtcheck._suites.serving.installation import UnusableError
+from pytest_trtcheck._suites.serving.telling import tell
 from pytest_trtcheck.model.report import Reason
-from pytest_trtcheck.session import fail, measured, not_run, noted, run_of
-from pytest_trtcheck.verdict.run import FailOn
+from pytest_trtcheck.session import not_run, run_of
 
 if TYPE_CHECKING:
     from pytest_trtcheck._suites.serving.bench import Bench
@@ -54,12 +54,4 @@ def test_check(check: Check, trtcheck_serving_bench: Bench, request: pytest.Fixt
         not_run(request, reason.reason, str(reason))
     except UnusableError as error:
         not_run(request, Reason.MISSING_COMPONENT, str(error))
-    measured(request, *ran.figures)
-    if ran.known:
-        ran.notes.append("known of tritonserver: " + "; ".join(ran.known))
-        if not ran.wrong and run_of(request.config).settings.fail_on is not FailOn.ERROR:
-            ran.wrong = ran.notes[-1]
-    if ran.wrong:
-        fail(request, ran.wrong, f"{check.about}\n{ran.wrong}")
-    if ran.notes:
-        noted(request, "; ".join(ran.notes))
+    tell(request, check, ran, "tritonserver")

@@ -23,6 +23,15 @@ class Vitals:
     processes: int
 
 
+def stub_of(server: Server, model: str) -> int | None:
+    """Return the process that runs a model in Python, None where none does."""
+    for process in members(server.pid):
+        with suppress(OSError):
+            if process != server.pid and f"/{model}/".encode() in Path(f"/proc/{process}/cmdline").read_bytes():
+                return process
+    return None
+
+
 def vitals_of(server: Server) -> Vitals:
     """Return what the server holds now; what ends meanwhile counts as nothing."""
     pages = descriptors = shared = 0

@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-import importlib.util
-import os
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
-from contextlib import suppress
 
 import pytest
 
+from tests.transformers_server import is_here, transformers_server
+
 pytestmark = [pytest.mark.torch, pytest.mark.transformers]
-if any(importlib.util.find_spec(name) is None for name in ("torch", "transformers", "fastapi", "uvicorn", "openai")):
+if not is_here():
     pytest.skip("needs transformers[serving]", allow_module_level=True)
 
 from pytest_trtcheck._suites.probe_llm import sets  # noqa: E402
 from pytest_trtcheck._suites.probe_llm.checkpoint import MODEL  # noqa: E402
 from pytest_trtcheck._suites.probe_llm.providers.openai import OpenAi  # noqa: E402
-from pytest_trtcheck._suites.probe_llm.providers.wire import ServerError  # noqa: E402
 from pytest_trtcheck._suites.probe_llm.tasks import encode  # noqa: E402
 from pytest_trtcheck.providers import LlmCase, LlmSession, Model, Request, Setup, Where  # noqa: E402
-from pytest_trtcheck.providers.servers import Server  # noqa: E402
 
 FOLDERS = Model(MODEL, MODEL / "lora", MODEL / "draft")
 HERE = Where("cpu")
-UP_SECONDS = 120.0
 
 
 @pytest.fixture(autouse=True)
@@ -37,34 +29,8 @@ def sockets_denied() -> None:
 
 @pytest.fixture(scope="module")
 def opened() -> Iterator[LlmSession]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [
-        sys.executable, "-m", "transformers.cli.transformers", "serve", str(MODEL), "--host", "127.0.0.1",
-        "--port", str(port), "--device", "cpu", "--dtype", "float32",
-    ]  # fmt: skip
-    server = subprocess.Popen(
-        command,
-        env={**os.environ, "HF_HUB_OFFLINE": "1"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    backend = OpenAi(Server("127.0.0.1", port, "/v1"), str(MODEL))
-    try:
-        yield _up(backend, server)
-    finally:
-        server.kill()
-        server.wait()
-
-
-def _up(backend: OpenAi, server: subprocess.Popen[bytes]) -> LlmSession:
-    end = time.monotonic() + UP_SECONDS
-    while server.poll() is None and time.monotonic() < end:
-        with suppress(ServerError):
-            return backend.open(Setup("bf16"), FOLDERS, HERE)
-        time.sleep(0.5)
-    return backend.open(Setup("bf16"), FOLDERS, HERE)
+    with transformers_server(MODEL) as server:
+        yield OpenAi(server, str(MODEL)).open(Setup("bf16"), FOLDERS, HERE)
 
 
 def test_it_answers_as_it_should(opened: LlmSession) -> None:

@@ -10,7 +10,8 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from pytest_trtcheck._suites.serving.checks.soak import growth, soaked
 from pytest_trtcheck._suites.serving.execution import execute
 from pytest_trtcheck._suites.serving.installation import Installation
 from pytest_trtcheck._suites.serving.pulse import STARVED_SECONDS, Pulse
-from pytest_trtcheck._suites.serving.server import ServerError
+from pytest_trtcheck._suites.serving.server import Server, ServerError
 from pytest_trtcheck._suites.serving.starting import free_ports, start_server
 from pytest_trtcheck._suites.serving.tensors import tensor
 from pytest_trtcheck._suites.serving.variants import BROKEN
@@ -48,36 +49,58 @@ def files(source: str | None = None) -> list[tuple[str, str | bytes]]:
     return [(name, source if source and name.endswith(".py") else content) for name, content in found]
 
 
-def traces(folder: Path) -> list[str]:
-    mine = f"trtcheck_{os.getpid()}_"
-    return [entry.name for place in (folder, SHARED_MEMORY) for entry in place.iterdir() if entry.name.startswith(mine)]
-
-
 def starved(bench: Bench) -> list[object]:
     raise Wrong("HTTP 500: Stub process 'paced_0_0' is not healthy.")
 
 
+@dataclass
+class Private:
+    """Where the servers of one test live."""
+
+    folder: Path
+    before: frozenset[str]
+    servers: list[Server] = field(default_factory=list)
+
+    def start(self, *arguments: Any, **more: Any) -> Server:
+        """Start a server that ends with the test, however that ends."""
+        self.servers.append(start_server(*arguments, **more))
+        return self.servers[-1]
+
+    def traces(self) -> list[str]:
+        """Return what these servers left: not what others of this process, which tests share, have now."""
+        return sorted(found(self.folder) - self.before)
+
+
+def found(folder: Path) -> frozenset[str]:
+    mine = f"trtcheck_{os.getpid()}_"
+    names = (entry.name for place in (folder, SHARED_MEMORY) for entry in place.iterdir())
+    return frozenset(name for name in names if name.startswith(mine))
+
+
 @pytest.fixture
-def private(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def private(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Private]:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    return tmp_path
+    private = Private(tmp_path, found(tmp_path))
+    yield private
+    for server in private.servers:
+        server.discard()
 
 
 @pytest.mark.serving
-def test_a_port_that_is_taken_is_named_when_it_was_asked_for(installation: Installation, private: Path) -> None:
+def test_a_port_that_is_taken_is_named_when_it_was_asked_for(installation: Installation, private: Private) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         taken = listener.getsockname()[1]
         with pytest.raises(ServerError, match=rf"failed to start HTTP service|{taken}|Socket"):
             start_server(installation, files(), OPTIONS, ports=[taken, *free_ports(2)])
-    assert not traces(private)
+    assert not private.traces()
 
 
 @pytest.mark.serving
-def test_a_model_repository_that_is_not_there_is_named(installation: Installation, private: Path) -> None:
-    gone = str(private / "gone")
+def test_a_model_repository_that_is_not_there_is_named(installation: Installation, private: Private) -> None:
+    gone = str(private.folder / "gone")
     with pytest.raises(ServerError, match="failed to stat"):
         start_server(installation, files(), [*OPTIONS, f"--model-repository={gone}", "--exit-on-error=true"])
-    assert not traces(private)
+    assert not private.traces()
 
 
 @pytest.mark.serving
@@ -89,26 +112,26 @@ def test_a_folder_that_cannot_be_written_is_named(installation: Installation, mo
 
 
 @pytest.mark.serving
-def test_a_repository_that_is_read_only_is_served(installation: Installation, private: Path) -> None:
-    server = start_server(installation, files(), OPTIONS, wait=False)
+def test_a_repository_that_is_read_only_is_served(installation: Installation, private: Private) -> None:
+    server = private.start(installation, files(), OPTIONS, wait=False)
     for folder, _, _ in os.walk(server.repository):
         Path(folder).chmod(0o555)
     server.wait_until_ready()
     assert server.endpoint.infer("echo", [tensor("IN_INT32", "INT32", [1])])["OUT_INT32"].values == (1,)
     assert server.stop() == []
-    assert not traces(private)
+    assert not private.traces()
 
 
 @pytest.mark.serving
 def test_a_stub_that_dies_once_costs_a_second_start_and_one_that_dies_again_is_named(
-    installation: Installation, private: Path, tmp_path: Path
+    installation: Installation, private: Private, tmp_path: Path
 ) -> None:
-    server = start_server(installation, files(EXITS_ONCE.format(flag=str(tmp_path / "flag"))), OPTIONS)
+    server = private.start(installation, files(EXITS_ONCE.format(flag=str(tmp_path / "flag"))), OPTIONS)
     assert server.starts == 2
     server.discard()
     with pytest.raises(ServerError, match="Stub process 'echo_0_0' is not healthy"):
         start_server(installation, files(EXITS), OPTIONS)
-    assert not traces(private)
+    assert not private.traces()
 
 
 @pytest.mark.parametrize(("stood_still", "runs"), [(0.0, 1), (STARVED_SECONDS + 0.1, 2)])
@@ -161,10 +184,10 @@ def test_growth_is_what_does_not_stop_after_the_warm_up() -> None:
 
 @pytest.mark.serving
 @pytest.mark.serving_long
-def test_fifty_starts_and_stops_leave_nothing(installation: Installation, private: Path) -> None:
+def test_fifty_starts_and_stops_leave_nothing(installation: Installation, private: Private) -> None:
     again = 0
     for number in range(50):
-        server = start_server(installation, files(), OPTIONS)
+        server = private.start(installation, files(), OPTIONS)
         again += server.starts - 1
         assert server.endpoint.infer("echo", [tensor("IN_INT32", "INT32", [number])])["OUT_INT32"].values == (number,)
         if number % 5 == 4:
@@ -173,7 +196,7 @@ def test_fifty_starts_and_stops_leave_nothing(installation: Installation, privat
         else:
             assert server.stop() == [], f"start {number}"
         assert not members(server.pid)
-        assert not traces(private)
+        assert not private.traces()
     assert again <= 2
 
 

@@ -197,6 +197,4 @@ def backends_of(config: pytest.Config) -> list[OpenAi]:
     settings = run_of(config).settings
     if settings.openai_url is None:
         return []
-    server = settings.openai_url
-    below = server if server.path.endswith("/v1") else replace(server, path=f"{server.path}/v1")
-    return [OpenAi(below, settings.openai_model)]
+    return [OpenAi(settings.openai_url.below_v1(), settings.openai_model)]

@@ -48,9 +48,11 @@ class Call:
     """One request and its answer, as a context: whatever happens inside, it is over within its bounds."""
 
     def __init__(self, server: Server, path: str, document: Any = None, bounds: Bounds | None = None) -> None:
-        """With a document it is a POST of JSON, else a GET; ``path`` comes below the server's own."""
+        """With a document it is a POST of JSON, of bytes as they are, else a GET; ``path`` comes below the server's."""
         self.server, self.path, self.bounds = server, path, bounds or Bounds()
-        self._body = None if document is None else json.dumps(document)
+        self._body = document if document is None or isinstance(document, bytes) else json.dumps(document)
+        self.is_done = False
+        """True once a stream of events said ``[DONE]``."""
         self._is_late = False
         self._timer: threading.Timer | None = None
         self._connection: http.client.HTTPConnection | None = None
@@ -115,6 +117,14 @@ class Call:
             raise self.wrong(f"HTTP {self.status}: {words}")
         return found
 
+    def parsed(self) -> tuple[Any, bool]:
+        """Return the body as JSON and True, whatever the status; its beginning and False for what is no JSON."""
+        body = self._read()
+        try:
+            return json.loads(body), True
+        except (ValueError, RecursionError):
+            return self._quoted(body), False
+
     def events(self) -> Iterator[Any]:
         """Yield the JSON of server-sent events until ``[DONE]`` or the end of the body."""
         read = 0
@@ -132,6 +142,7 @@ class Call:
                 raise self.wrong(f"expected server-sent events, found {self._quoted(text)}")
             data = text[5:].strip()
             if data == b"[DONE]":
+                self.is_done = True
                 return
             try:
                 yield json.loads(data)

@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_trtcheck._suites.probe_llm.sets import EASY, easy_questions
 from pytest_trtcheck._suites.probe_llm.tasks import EOS, decode
-from pytest_trtcheck._suites.serving.checking import Check, Measured, NotRun, Wrong, expect
+from pytest_trtcheck._suites.serving.checking import FAULTS, Check, Measured, NotRun, Wrong, expect
 from pytest_trtcheck._suites.serving.crowd import all_at_once
+from pytest_trtcheck._suites.serving.known import DIES_OF_CALLS, met
 from pytest_trtcheck._suites.serving.tensors import Tensor, tensor
+from pytest_trtcheck._suites.serving.vitals import stub_of
 from pytest_trtcheck.model.report import Measurement, Reason
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pytest_trtcheck._suites.probe_llm.tasks import Question
     from pytest_trtcheck._suites.serving.bench import Bench
 
@@ -23,6 +27,9 @@ CLIENTS = 8
 LOG_PROB_SLACK = 2e-3
 """Nats: both sides compute in fp32 on a CPU and differ in the order of sums only."""
 STREAM_SECONDS = 60.0
+BLS = "tensorrt_llm_bls"
+BLS_DEATHS = 2
+"""So often its process may die: 1 of 80 times was seen."""
 
 
 @cache
@@ -92,13 +99,27 @@ def ensemble(bench: Bench) -> Measured:
 
 def bls(bench: Bench) -> Measured:
     """The model that calls the others answers what the reference answers."""
-    _needs_bls(bench)
-    yield from _generate(bench, "tensorrt_llm_bls")
+    yield from _by_calls(bench, _generate)
 
 
 def _needs_bls(bench: Bench) -> None:
-    if not bench.llm_layout("tensorrt_llm_bls").parameters:
-        raise NotRun(Reason.NOT_APPLICABLE, f"release {bench.release} has no tensorrt_llm_bls")
+    if not bench.llm_layout(BLS).parameters:
+        raise NotRun(Reason.NOT_APPLICABLE, f"release {bench.release} has no {BLS}")
+
+
+def _by_calls(bench: Bench, ask: Callable[[Bench, str], Measured]) -> list[Measurement]:
+    """Ask the model that calls the others, again on a new server where its process died, as it is known to."""
+    _needs_bls(bench)
+    for _ in range(BLS_DEATHS):
+        try:
+            return list(ask(bench, BLS))
+        except FAULTS as error:  # noqa: PERF203 - each turn is another server
+            server = bench.server("llm", replace=False)
+            if not server.is_alive() or stub_of(server, BLS) is not None:
+                raise
+            met(bench, DIES_OF_CALLS, str(error)[:200])
+            bench.abandon("llm")
+    return list(ask(bench, BLS))
 
 
 def _generate(bench: Bench, model: str) -> Measured:
@@ -143,8 +164,7 @@ def stream(bench: Bench) -> Measured:
 
 def bls_stream(bench: Bench) -> Measured:
     """Streamed pieces of the BLS model's answer make up the reference's."""
-    _needs_bls(bench)
-    yield from _streams(bench, "tensorrt_llm_bls")
+    yield from _by_calls(bench, _streams)
 
 
 def _streams(bench: Bench, model: str) -> Measured:

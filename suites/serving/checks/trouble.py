@@ -6,7 +6,6 @@ import os
 import signal
 import time
 from contextlib import suppress
-from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING
 
@@ -17,13 +16,12 @@ from pytest_trtcheck._suites.serving.checks.requests import DEATH_SECONDS, serve
 from pytest_trtcheck._suites.serving.endpoint import Answer, AnswerError, TransportError
 from pytest_trtcheck._suites.serving.known import DEAD_BUT_READY, DIES_OF_PAUSE, met
 from pytest_trtcheck._suites.serving.tensors import tensor
-from pytest_trtcheck.isolation.guard import members
+from pytest_trtcheck._suites.serving.vitals import stub_of
 from pytest_trtcheck.model.report import Measurement
 
 if TYPE_CHECKING:
     from pytest_trtcheck._suites.serving.bench import Bench
     from pytest_trtcheck._suites.serving.endpoint import Endpoint
-    from pytest_trtcheck._suites.serving.server import Server
 
 HANG_SECONDS = 1.5
 PAUSE_SECONDS = 3.0
@@ -91,7 +89,10 @@ def paused(bench: Bench) -> Measured:
     sent = [tensor("WAIT_MS", "INT32", [1])]
     try:
         http.infer("paced", sent)
-        thread = Thread(target=_pause, args=(_stub(server, "paced"),), daemon=True)
+        stub = stub_of(server, "paced")
+        if stub is None:
+            raise Wrong("no process of the server runs the model paced")
+        thread = Thread(target=_pause, args=(stub,), daemon=True)
         thread.start()
         first = _outcome(http)
         serves(http)
@@ -121,15 +122,6 @@ def _outcome(http: Endpoint) -> str:
     except (AnswerError, TransportError) as error:
         return str(error)
     return ""
-
-
-def _stub(server: Server, model: str) -> int:
-    """Return the process that runs a model."""
-    for process in members(server.pid):
-        with suppress(OSError):
-            if process != server.pid and f"/{model}/".encode() in Path(f"/proc/{process}/cmdline").read_bytes():
-                return process
-    raise Wrong(f"no process of the server runs the model {model}")
 
 
 CHECKS = (
