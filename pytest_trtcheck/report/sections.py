@@ -198,7 +198,8 @@ def describe_isolation(isolation: Isolation) -> str:
     """Return where checks ran in one phrase."""
     if isolation.mode == "workers":
         workers = ", ".join(isolation.workers) or "unknown"
-        return f"on workers ({workers}), {isolation.restarts} restarts"
+        restarts = "1 restart" if isolation.restarts == 1 else f"{isolation.restarts} restarts"
+        return f"on workers ({workers}), {restarts}"
     return "in pytest's own process" + ("" if isolation.mode == "in_process" else ", none of them native")
 
 
