@@ -264,6 +264,21 @@ def test_runs_without_a_common_check_are_never_green(tmp_path: Path, capsys: pyt
     assert "NOTHING COMPARED" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("form", ["text", "json", "markdown", "html"])
+def test_names_and_secrets_are_masked_in_every_format(
+    tmp_path: Path, form: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before, after = runs({"a": "passed"}, {"a": "failed"})
+    telling = replace(after.results[0], message="token hf_AbCdEfGhIjKlMnOpQr in /home/carol")
+    old = write(tmp_path, "one", before)
+    new = write(tmp_path, "two", replace(after, results=(telling,), redacted=False))
+    for flags, is_there in ((("--no-redact",), True), ((), False)):
+        assert diff(old, new, "--format", form, *flags) == 1
+        told = capsys.readouterr().out
+        for name in ("hf_AbCdEf", "carol"):
+            assert (name in told) is is_there, name
+
+
 def test_difference_in_other_formats(pair: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
     assert diff(*pair, "--format", "json") == 1
     document = json.loads(capsys.readouterr().out)

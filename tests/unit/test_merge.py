@@ -21,6 +21,7 @@ from pytest_trtcheck.model.report import Isolation, Reason, RunVerdict, SupportC
 from pytest_trtcheck.report.html.matrix import render_matrix_html
 from pytest_trtcheck.report.json_report import read_report, to_json
 from pytest_trtcheck.report.matrix_text import matrix_from_json, render_matrix_junit, render_matrix_markdown
+from pytest_trtcheck.report.redact import masker_of
 from tests.golden.sample import HOSTILE
 from tests.reports import report, result, write
 from tests.stacks import stack
@@ -230,6 +231,18 @@ def test_reports_are_named_by_where_they_differ(places: list[str], names: list[s
     assert short_names(places) == names
 
 
+def test_places_are_masked_before_they_are_shortened(runs: Path) -> None:
+    def mask(place: str) -> str:
+        return place.replace(str(runs), "/home/<user>")
+
+    assert [source.name for source in find_sources([str(runs)], mask)] == ["a", "b", "c"]
+    places = ["/home/carol/one/report.json", "/home/dave/two/report.json"]
+    assert short_names(list(map(masker_of(False), places))) == ["one", "two"]
+    assert short_names(list(map(masker_of(False), [places[0], "/data/two/report.json"]))) == [
+        "home/<user>/one", "data/two",
+    ]  # fmt: skip
+
+
 def test_reports_behind_an_address_are_found_and_read(runs: Path, tmp_path: Path) -> None:
     fsspec = pytest.importorskip("fsspec")
     store = fsspec.filesystem("memory")
@@ -312,6 +325,28 @@ def test_second_copy_of_a_report_is_told_and_not_counted(runs: Path, tmp_path: P
     matrix = matrix_in(tmp_path / "out")
     assert matrix.left_out == ("z: the same report as a",)
     assert matrix.columns[0].reports == ("a", "b")
+
+
+TELLING = "token hf_AbCdEfGhIjKlMnOpQr in /home/carol on GPU-b3433350-0f0e-4d0c-8b0a-123456789abc"
+TOLD = ("hf_AbCdEf", "carol", "b3433350")
+
+
+@pytest.mark.parametrize("options", [(), ("--shards",)], ids=["stacks", "shards"])
+def test_names_and_secrets_of_unmasked_reports_are_masked_in_every_file_and_on_the_screen(
+    tmp_path: Path, options: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number, ended in enumerate(("failed", "passed")):
+        one = result("a", ended, message=TELLING)
+        started = f"2026-11-20T10:00:{number:02}+00:00"
+        write(tmp_path, f"runs/{number}", report(results=(one,), started=started, redacted=False))
+    runs = str(tmp_path / "runs")
+    for flags, is_there in ((("--no-redact",), True), ((), False)):
+        assert merge(runs, *options, *flags, "--into", tmp_path / "out") == 1
+        told = capsys.readouterr().out + "".join(path.read_text() for path in (tmp_path / "out").iterdir())
+        for name in TOLD:
+            assert (name in told) is is_there, name
+        for path in (tmp_path / "out").iterdir():
+            path.unlink()
 
 
 def test_failure_while_writing_leaves_what_was_there(
