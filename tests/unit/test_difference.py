@@ -251,7 +251,7 @@ def pair(tmp_path: Path) -> tuple[Path, Path]:
 def test_regression_is_exit_status_1_and_none_is_0(pair: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
     assert diff(*pair) == 1
     text = capsys.readouterr().out
-    assert text.startswith("old → new: 2 checks compared, 1 regressions, 0 improvements, 0 other changes\n")
+    assert text.startswith("old → new: 2 checks compared, 1 regression, 0 improvements, 0 other changes\n")
     assert "result TRC-ATT-001-a: passed → failed (a failed)" in text
     assert text.endswith("verdict: REGRESSED: 1 for the worse\n")
     assert diff(pair[1], pair[0]) == 0
