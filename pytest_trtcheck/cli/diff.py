@@ -42,7 +42,7 @@ def add_parser(commands: Subparsers) -> argparse.ArgumentParser:
 def run(options: argparse.Namespace) -> int:
     """Print the difference and return the exit status."""
     from pytest_trtcheck.comparison.sources import find_sources, short_names
-    from pytest_trtcheck.report.redact import redactor_of
+    from pytest_trtcheck.report.redact import masker_of, redactor_of
     from pytest_trtcheck.verdict.difference import compare, side_of
 
     ignored = _ignored(options.ignore)
@@ -53,9 +53,11 @@ def run(options: argparse.Namespace) -> int:
         if len(found) > 1:
             raise OptionError(f"{place}: expected one report, found {len(found)} in it and below")
         sources += found
-    names = short_names([source.place for source in sources])
+    # Masked before they are shortened: what is left of /home/NAME/runs is no home any more.
+    places = [masker_of(options.no_redact)(source.place) for source in sources]
+    names = short_names(places)
     if names[0] == names[1]:
-        names = [source.place for source in sources]
+        names = places
     sides = [side_of(redact(source.read()), name) for source, name in zip(sources, names, strict=True)]
     difference = compare(*sides)
     sys.stdout.write(_rendered(difference, options.format))

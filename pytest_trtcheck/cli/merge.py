@@ -65,15 +65,17 @@ def add_parser(commands: Subparsers) -> argparse.ArgumentParser:
 def run(options: argparse.Namespace) -> int:
     """Merge and write; the exit status follows the verdict."""
     from pytest_trtcheck.comparison.sources import find_sources
+    from pytest_trtcheck.report.redact import masker_of
 
-    sources = find_sources(options.inputs)
+    # Before they are shortened: what is left of /home/NAME/runs is no home any more.
+    sources = find_sources(options.inputs, masker_of(options.no_redact))
     return _merge_shards(options, sources) if options.shards else _merge_stacks(options, sources)
 
 
 def _merge_shards(options: argparse.Namespace, sources: list[Source]) -> int:
     from pytest_trtcheck.comparison.shards import merge_shards
     from pytest_trtcheck.report.formats import choose_formats
-    from pytest_trtcheck.report.redact import redactor_of
+    from pytest_trtcheck.report.redact import masker_of, redactor_of
     from pytest_trtcheck.report.write import check_writable, write_reports
     from pytest_trtcheck.rules.catalogue import load_catalogue
     from pytest_trtcheck.rules.profiles import load_profile
@@ -91,7 +93,7 @@ def _merge_shards(options: argparse.Namespace, sources: list[Source]) -> int:
     report = redactor_of(options.no_redact)(report)
     check_writable(options.into, "--into")
     for words in told:
-        print(words)
+        print(masker_of(options.no_redact)(words))
     for path in write_reports(report, options.into, formats).values():
         print(path)
     print(f"{len(report.merged)} shards, {len(report.results)} checks")
@@ -155,13 +157,9 @@ def _masked(matrix: Compatibility, no_redact: bool) -> Compatibility:
     """Return the matrix with names and secrets masked; places of reports are among what may tell them."""
     from dataclasses import replace
 
-    if no_redact:
-        return matrix
-    from pytest_trtcheck.report.identity import identity_of_here
-    from pytest_trtcheck.report.redact import Redactor
+    from pytest_trtcheck.report.redact import masker_of
 
-    masked: Compatibility = Redactor(identity_of_here()).value(matrix)
-    return replace(masked, redacted=True)
+    return replace(masker_of(no_redact)(matrix), redacted=matrix.redacted or not no_redact)
 
 
 def _renderers(matrix: Compatibility, rows: list[str]) -> dict[str, tuple[str, Callable[[], str]]]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from sys import intern
 
 from pytest_trtcheck import __version__
 from pytest_trtcheck.comparison.sheet import Entry, Feature, Sheet, weight
@@ -91,7 +92,6 @@ class Builder:
     def __init__(self) -> None:
         self._drafts: dict[object, _Draft] = {}
         self._seen: dict[str, str] = {}
-        self._texts: dict[str, str] = {}
         self._redacted = True
         self.left_out: list[str] = []
 
@@ -106,11 +106,11 @@ class Builder:
         draft.add(self._shared(sheet))
         self._redacted = self._redacted and sheet.redacted
 
-    def _shared(self, sheet: Sheet) -> Sheet:
+    @staticmethod
+    def _shared(sheet: Sheet) -> Sheet:
         """Return the sheet with one object for each text: a thousand reports name the same checks."""
-        share = self._texts.setdefault
-        entries = tuple(Entry(*(share(text, text) for text in entry)) for entry in sheet.entries)
-        return Sheet(**{**vars(sheet), "entries": entries})
+        entries = tuple(Entry._make(map(intern, entry)) for entry in sheet.entries)
+        return replace(sheet, entries=entries)
 
     def build(self, *, is_whole: bool = True) -> Compatibility:
         """Return the matrix of all sheets; one that is not whole, because some could not be read, is not accepted."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,10 +44,11 @@ class Source:
         return report_of(path) if path.is_dir() else read_report(path).report
 
 
-def find_sources(inputs: Sequence[str]) -> list[Source]:
+def find_sources(inputs: Sequence[str], mask: Callable[[str], str] = str) -> list[Source]:
     """Return the reports behind files, folders, globs and addresses, in order, each once.
 
-    A folder stands for every report in it and below. OptionError for an input that leads to none.
+    A folder stands for every report in it and below. ``mask`` is what places go through before they become names.
+    OptionError for an input that leads to none.
     """
     places: dict[str, bool] = {}
     for text in inputs:
@@ -57,7 +58,7 @@ def find_sources(inputs: Sequence[str]) -> list[Source]:
             places.setdefault(place, is_remote)
             if len(places) > MAX_REPORTS:
                 raise OptionError(f"{one_line(text)}: expected at most {MAX_REPORTS} reports, found more")
-    names = short_names(list(places))
+    names = short_names(list(map(mask, places)))
     return [Source(name, place, is_remote) for name, (place, is_remote) in zip(names, places.items(), strict=True)]
 
 

@@ -136,8 +136,7 @@ def _decoder(hint: Any) -> Callable[[Any], Any]:
         (inner,) = (_decoder(arg) for arg in get_args(hint) if arg is not NoneType)
         return lambda value: None if value is None else inner(value)
     if origin is tuple:
-        item_decoder = _decoder(get_args(hint)[0])
-        return lambda value: tuple([_decode_part(item_decoder, item, index) for index, item in enumerate(_list(value))])
+        return _list_decoder(_decoder(get_args(hint)[0]))
     if origin is Mapping:
         value_decoder = _decoder(get_args(hint)[1])
         return lambda value: {key: _decode_part(value_decoder, item, key) for key, item in _object(value).items()}
@@ -146,7 +145,21 @@ def _decoder(hint: Any) -> Callable[[Any], Any]:
     if issubclass(hint, Enum):
         members = {member.value: member for member in hint}
         return lambda value: members[value] if type(value) is str and value in members else _no_member(hint, value)
-    return _text if hint is str else lambda value: _scalar(hint, value)
+    return {str: _text, float: _number}.get(hint) or (
+        lambda value: value if type(value) is hint else _scalar(hint, value)
+    )
+
+
+def _list_decoder(decoder: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def read(value: Any) -> Any:
+        items = _list(value)
+        try:
+            return tuple(map(decoder, items))
+        except _MisfitError:
+            # Once more, to tell where: most lists fit, and to count along costs as much as to read them.
+            return tuple([_decode_part(decoder, item, index) for index, item in enumerate(items)])
+
+    return read
 
 
 def _decode_part(decoder: Callable[[Any], Any], value: Any, key: object) -> Any:
@@ -204,6 +217,14 @@ def _text(value: Any) -> str:
         return value
     text: str = _scalar(str, value)
     return text
+
+
+def _number(value: Any) -> float:
+    # Finite: infinity less infinity is no number.
+    if type(value) is float and value - value == 0:
+        return value
+    number: float = _scalar(float, value)
+    return number
 
 
 def _scalar(hint: type, value: Any) -> Any:

@@ -145,11 +145,10 @@ def _check_version(document: object) -> None:
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    document: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in document:
-            raise ReportError(f"report (top level): expected every key once, found {show(key)} twice in one object")
-        document[key] = value
+    document = dict(pairs)
+    if len(document) < len(pairs):
+        twice = next(key for at, (key, _) in enumerate(pairs) if any(key == other for other, _ in pairs[:at]))
+        raise ReportError(f"report (top level): expected every key once, found {show(twice)} twice in one object")
     return document
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import quoteattr
 
@@ -142,7 +143,8 @@ def render_matrix_junit(matrix: Compatibility) -> str:
     A conflict is a failure; a gap is a skip with its reason, so that every stack has the same cases.
     """
     lines = ['<?xml version="1.0" encoding="utf-8"?>']
-    bodies = [_junit_suite(matrix, number) for number in range(len(matrix.columns))]
+    cases = [_Case.of(row) for row in matrix.checks]
+    bodies = [_junit_suite(column, number, cases) for number, column in enumerate(matrix.columns)]
     totals = [sum(counts[place] for counts, _ in bodies) for place in range(4)]
     lines.append(f'<testsuites name="pytest-trtcheck matrix" {_counts(totals[:3])} time="0.000">')
     for _, body in bodies:
@@ -159,20 +161,33 @@ def _attribute(text: str, limit: int = 500) -> str:
     return quoteattr(one_line(text, limit))
 
 
-def _junit_suite(matrix: Compatibility, number: int) -> tuple[list[int], list[str]]:
-    column = matrix.columns[number]
+@dataclass(frozen=True)
+class _Case:
+    """A row as all stacks tell it: made once, because a thousand of them do."""
+
+    group: str
+    name: str
+    states: Sequence[str]
+    words: Mapping[int, str]
+    """By the number of the stack."""
+
+    @classmethod
+    def of(cls, row: Row) -> _Case:
+        words = {note.column: note.words for note in row.notes}
+        return cls(identifier(row.suite), _attribute(row.name), row.states, words)
+
+
+def _junit_suite(column: Column, number: int, cases: Sequence[_Case]) -> tuple[list[int], list[str]]:
     stack = identifier(f"{number + 1} {column.name}")
-    counts = [len(matrix.checks), 0, 0, 0]
+    counts = [len(cases), 0, 0, 0]
     lines = list(_properties(column))
-    for row in matrix.checks:
-        state = row.states[number]
-        head = (
-            f'  <testcase classname="trtcheck.{stack}.{identifier(row.suite)}" name={_attribute(row.name)} time="0.000"'
-        )
+    for case in cases:
+        state = case.states[number]
+        head = f'  <testcase classname="trtcheck.{stack}.{case.group}" name={case.name} time="0.000"'
         if state == "passed":
             lines.append(f"{head}/>")
             continue
-        words = next((note.words for note in row.notes if note.column == number), CELL_WORDS[state])
+        words = case.words.get(number, CELL_WORDS[state])
         place, element = {"failed": (1, "failure"), "conflict": (1, "failure"), "error": (2, "error")}.get(
             state, (3, "skipped")
         )

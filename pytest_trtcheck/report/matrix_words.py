@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytest_trtcheck.model.components import title_of
+from pytest_trtcheck.report.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,7 +53,7 @@ def describe_gap(gap: Gap, columns: Sequence[Column]) -> str:
 def summary(matrix: Compatibility) -> str:
     """Return how much was merged in one sentence."""
     reports = sum(len(column.reports) for column in matrix.columns)
-    return (
-        f"{reports} reports of {len(matrix.columns)} stacks, {len(matrix.checks)} checks, "
-        f"{len(matrix.conflicts)} conflicts, {sum(len(gap.checks) for gap in matrix.gaps)} gaps"
-    )
+    gaps = sum(len(gap.checks) for gap in matrix.gaps)
+    counts = (len(matrix.checks), "checks"), (len(matrix.conflicts), "conflicts"), (gaps, "gaps")
+    told = ", ".join(counted(number, plural) for number, plural in counts)
+    return f"{counted(reports, 'reports')} of {counted(len(matrix.columns), 'stacks')}, {told}"

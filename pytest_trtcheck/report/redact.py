@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Mapping
 from enum import Enum
 from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from pytest_trtcheck.report.addresses import mask_addresses
 from pytest_trtcheck.report.secrets import is_secret_name, mask_secrets
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pytest_trtcheck.model.report import RunReport
     from pytest_trtcheck.report.identity import Identity
 
+T = TypeVar("T")
 USER = "<user>"
 HOST = "<host>"
 REDACTED = "<redacted>"
@@ -152,8 +153,15 @@ def _rule(names: tuple[str, ...], form: str, mask: str) -> _Rule:
 
 def redactor_of(no_redact: bool) -> Callable[[RunReport], RunReport]:
     """Return the function that masks a stored report by patterns and by what this machine is called; or none does."""
-    if no_redact:
-        return lambda report: report
+    return (lambda report: report) if no_redact else _redactor_here().report
+
+
+def masker_of(no_redact: bool) -> Callable[[T], T]:
+    """Return the function that masks in the same way what is made of reports: a matrix, a difference, a text."""
+    return (lambda value: value) if no_redact else _redactor_here().value
+
+
+def _redactor_here() -> Redactor:
     from pytest_trtcheck.report.identity import identity_of_here
 
-    return Redactor(identity_of_here()).report
+    return Redactor(identity_of_here())

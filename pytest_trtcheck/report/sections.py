@@ -9,6 +9,7 @@ from pytest_trtcheck.model.components import title_of
 from pytest_trtcheck.model.difference import Effect
 from pytest_trtcheck.model.finding import Severity, Verdict
 from pytest_trtcheck.model.report import Reason
+from pytest_trtcheck.report.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -127,10 +128,11 @@ def describe_change(change: Change) -> str:
 def describe_difference(difference: Difference) -> str:
     """Return what was compared and what came of it in one sentence."""
     counts = [
-        f"{sum(change.effect is effect for change in difference.changes)} {title.lower()}"
+        counted(sum(change.effect is effect for change in difference.changes), title.lower())
         for effect, title in EFFECT_TITLES.items()
     ]
-    return f"{difference.before} → {difference.after}: {difference.compared} checks compared, {', '.join(counts)}"
+    compared = counted(difference.compared, "checks")
+    return f"{difference.before} → {difference.after}: {compared} compared, {', '.join(counts)}"
 
 
 SUPPORT_SIGNS = {
@@ -198,7 +200,7 @@ def describe_isolation(isolation: Isolation) -> str:
     """Return where checks ran in one phrase."""
     if isolation.mode == "workers":
         workers = ", ".join(isolation.workers) or "unknown"
-        return f"on workers ({workers}), {isolation.restarts} restarts"
+        return f"on workers ({workers}), {counted(isolation.restarts, 'restarts')}"
     return "in pytest's own process" + ("" if isolation.mode == "in_process" else ", none of them native")
 
 

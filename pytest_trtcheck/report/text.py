@@ -55,6 +55,11 @@ def one_line(text: str, limit: int = MAX_LINE_CHARACTERS) -> str:
     return f"{kept} {notice(len(line) - len(kept) + beyond)}"
 
 
+def counted(number: int, plural: str) -> str:
+    """Return a number with its noun, given as a plural that ends in s: ``1 check``, ``2 checks``."""
+    return f"{number} {plural[:-1] if number == 1 else plural}"
+
+
 def find_urls(line: str) -> list[tuple[int, str]]:
     """Return the web addresses in a line, each after where it begins; a sentence's punctuation is no part of one."""
     return [(match.start(), match[0].rstrip(".,;:!?")) for match in _URL.finditer(line)]

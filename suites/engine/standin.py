@@ -77,7 +77,8 @@ class Standin:
     def load(self, plan: bytes, options: frozenset[str] = frozenset()) -> Session:  # noqa: ARG002
         """Read the document."""
         if not plan.startswith(MAGIC):
-            raise PlanError(f"no plan of the stand-in: it begins with {plan[:4].hex()}")
+            found = f"it begins with {plan[:4].hex()}" if plan else "it is empty"
+            raise PlanError(f"no plan of the stand-in: {found}")
         try:
             document = json.loads(zlib.decompress(plan[len(MAGIC) :]))
         except (zlib.error, ValueError) as error:

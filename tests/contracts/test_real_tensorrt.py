@@ -63,6 +63,19 @@ try:
 except GpuError as error:
     print("memory:", error)
 """
+_HEADER = b"ftrt" + bytes(20)
+PLANS = {
+    "other.engine": (
+        _HEADER + bytes([10, 9, 0, 34]) + bytes(99),
+        "expected TensorRT 10.9.0.34, which built the engine, found TensorRT 8.6.0",
+    ),
+    "same.engine": (_HEADER + bytes([8, 6, 0, 12]) + bytes(99), "expected TensorRT 8.6.0.12"),
+    "empty.plan": (b"", "cut short: 0 bytes, a plan's header alone takes 28"),
+    "short.plan": (b"ftrt" + bytes(10), "cut short: 14 bytes, a plan's header alone takes 28"),
+    "foreign.plan": (b"\x7fELF" + bytes(99), "no TensorRT plan: it begins with 7f454c46"),
+    "flipped.plan": (b"fprt" + _HEADER[4:] + bytes([8, 6, 0, 12]), "no TensorRT plan: it begins with 66707274"),
+}
+"""Files that are no plan of this release but one, with what is said of each."""
 
 
 @pytest.mark.real_stack
@@ -87,8 +100,9 @@ def test_the_engine_provider_goes_as_far_as_the_driver(real_stack: Use, tmp_path
 
 @pytest.mark.real_stack
 def test_the_suite_on_tensorrt_8_6_0_without_a_gpu(real_stack: Use, tmp_path: Path) -> None:  # noqa: F811
-    (tmp_path / "other.engine").write_bytes(b"ftrt" + bytes(20) + bytes([10, 9, 0, 34]) + bytes(99))
-    args = ("--trtcheck", "-p", "no:cacheprovider", "--trtcheck-engine", "other.engine")
+    for name, (data, _) in PLANS.items():
+        (tmp_path / name).write_bytes(data)
+    args = ("--trtcheck", "-p", "no:cacheprovider", *(f"--trtcheck-engine={name}" for name in PLANS))
     real_stack("tensorrt-8.6.0-numpy").run("-m", "pytest", *args, folder=tmp_path)
     report: dict[str, Any] = json.loads((tmp_path / "trtcheck-report" / "report.json").read_text())
     if report["stack"]["gpus"]:
@@ -97,9 +111,13 @@ def test_the_suite_on_tensorrt_8_6_0_without_a_gpu(real_stack: Use, tmp_path: Pa
     registry = found.pop("TRC-BLD-012-tensorrt")
     assert registry["outcome"] == "passed"
     assert registry["measurements"][0]["value"] > 50
-    file = found.pop("TRC-BLD-011-other.engine")
-    assert file["outcome"] == "failed"
-    assert "expected TensorRT 10.9.0.34, which built the engine, found TensorRT 8.6.0" in file["message"]
+    same = found.pop("TRC-BLD-011-same.engine")
+    assert (same["outcome"], same["reason"]) == ("not_run", "no_gpu")
+    for name, (_, words) in PLANS.items():
+        file = found.pop(f"TRC-BLD-011-{name}", same)
+        assert words in file["message"]
+        assert file["message"].endswith("not loaded: TensorRT loads plans on a GPU only, and there is none to use")
+        assert file is same or file["outcome"] == "failed"
     assert {(entry["outcome"], entry["reason"]) for entry in found.values()} == {("not_run", "no_gpu")}
     assert len(found) == 9
 

@@ -251,7 +251,7 @@ def pair(tmp_path: Path) -> tuple[Path, Path]:
 def test_regression_is_exit_status_1_and_none_is_0(pair: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
     assert diff(*pair) == 1
     text = capsys.readouterr().out
-    assert text.startswith("old → new: 2 checks compared, 1 regressions, 0 improvements, 0 other changes\n")
+    assert text.startswith("old → new: 2 checks compared, 1 regression, 0 improvements, 0 other changes\n")
     assert "result TRC-ATT-001-a: passed → failed (a failed)" in text
     assert text.endswith("verdict: REGRESSED: 1 for the worse\n")
     assert diff(pair[1], pair[0]) == 0
@@ -262,6 +262,21 @@ def test_runs_without_a_common_check_are_never_green(tmp_path: Path, capsys: pyt
     one, other = runs({"a": "no_gpu"}, {"b": "passed"})
     assert diff(write(tmp_path, "one", one), write(tmp_path, "other", other)) == 10
     assert "NOTHING COMPARED" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("form", ["text", "json", "markdown", "html"])
+def test_names_and_secrets_are_masked_in_every_format(
+    tmp_path: Path, form: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before, after = runs({"a": "passed"}, {"a": "failed"})
+    telling = replace(after.results[0], message="token hf_AbCdEfGhIjKlMnOpQr in /home/carol")
+    old = write(tmp_path, "one", before)
+    new = write(tmp_path, "two", replace(after, results=(telling,), redacted=False))
+    for flags, is_there in ((("--no-redact",), True), ((), False)):
+        assert diff(old, new, "--format", form, *flags) == 1
+        told = capsys.readouterr().out
+        for name in ("hf_AbCdEf", "carol"):
+            assert (name in told) is is_there, name
 
 
 def test_difference_in_other_formats(pair: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,9 +11,12 @@ from xml.etree import ElementTree as ET
 
 import jsonschema
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pytest_trtcheck.cli import main
 from pytest_trtcheck.comparison import sheet as sheets
+from pytest_trtcheck.comparison.shards import merge_shards
 from pytest_trtcheck.comparison.sources import find_sources, short_names
 from pytest_trtcheck.errors import OptionError
 from pytest_trtcheck.model.compatibility import Compatibility
@@ -21,6 +24,9 @@ from pytest_trtcheck.model.report import Isolation, Reason, RunVerdict, SupportC
 from pytest_trtcheck.report.html.matrix import render_matrix_html
 from pytest_trtcheck.report.json_report import read_report, to_json
 from pytest_trtcheck.report.matrix_text import matrix_from_json, render_matrix_junit, render_matrix_markdown
+from pytest_trtcheck.report.redact import masker_of
+from pytest_trtcheck.rules.catalogue import load_catalogue
+from pytest_trtcheck.rules.profiles import load_profile
 from tests.golden.sample import HOSTILE
 from tests.reports import report, result, write
 from tests.stacks import stack
@@ -147,11 +153,11 @@ def test_hostile_reports_become_text(tmp_path: Path) -> None:
     results = tuple(replace(result(str(index), "failed", message=HOSTILE), name=HOSTILE + str(index), suite=HOSTILE)
                     for index in range(3))  # fmt: skip
     support = (SupportCell(HOSTILE, HOSTILE, HOSTILE, "refused", words=HOSTILE),)
-    for number, given in enumerate((stack(torch=HOSTILE), stack(driver=HOSTILE))):
+    for number, hostile in enumerate((stack(torch=HOSTILE), stack(driver=HOSTILE))):
         write(
             tmp_path,
             f"runs/{number}",
-            report(given, results=results, support=support, verdict_reasons=(HOSTILE,), seconds=number),
+            report(hostile, results=results, support=support, verdict_reasons=(HOSTILE,), seconds=number),
         )
     assert merge(tmp_path / "runs", "--into", tmp_path / "out") == 1
     page = Page((tmp_path / "out" / "compatibility.html").read_text(encoding="utf-8"))
@@ -228,6 +234,18 @@ def test_run_that_was_killed_is_merged_from_its_journal(runs: Path) -> None:
 )
 def test_reports_are_named_by_where_they_differ(places: list[str], names: list[str]) -> None:
     assert short_names(places) == names
+
+
+def test_places_are_masked_before_they_are_shortened(runs: Path) -> None:
+    def mask(place: str) -> str:
+        return place.replace(str(runs), "/home/<user>")
+
+    assert [source.name for source in find_sources([str(runs)], mask)] == ["a", "b", "c"]
+    places = ["/home/carol/one/report.json", "/home/dave/two/report.json"]
+    assert short_names(list(map(masker_of(False), places))) == ["one", "two"]
+    assert short_names(list(map(masker_of(False), [places[0], "/data/two/report.json"]))) == [
+        "home/<user>/one", "data/two",
+    ]  # fmt: skip
 
 
 def test_reports_behind_an_address_are_found_and_read(runs: Path, tmp_path: Path) -> None:
@@ -314,6 +332,28 @@ def test_second_copy_of_a_report_is_told_and_not_counted(runs: Path, tmp_path: P
     assert matrix.columns[0].reports == ("a", "b")
 
 
+TELLING = "token hf_AbCdEfGhIjKlMnOpQr in /home/carol on GPU-b3433350-0f0e-4d0c-8b0a-123456789abc"
+TOLD = ("hf_AbCdEf", "carol", "b3433350")
+
+
+@pytest.mark.parametrize("options", [(), ("--shards",)], ids=["stacks", "shards"])
+def test_names_and_secrets_of_unmasked_reports_are_masked_in_every_file_and_on_the_screen(
+    tmp_path: Path, options: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number, ended in enumerate(("failed", "passed")):
+        one = result("a", ended, message=TELLING)
+        started = f"2026-11-20T10:00:{number:02}+00:00"
+        write(tmp_path, f"runs/{number}", report(results=(one,), started=started, redacted=False))
+    runs = str(tmp_path / "runs")
+    for flags, is_there in ((("--no-redact",), True), ((), False)):
+        assert merge(runs, *options, *flags, "--into", tmp_path / "out") == 1
+        told = capsys.readouterr().out + "".join(path.read_text() for path in (tmp_path / "out").iterdir())
+        for name in TOLD:
+            assert (name in told) is is_there, name
+        for path in (tmp_path / "out").iterdir():
+            path.unlink()
+
+
 def test_failure_while_writing_leaves_what_was_there(
     runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -358,6 +398,29 @@ def test_shards_become_one_run_with_every_check_once(tmp_path: Path) -> None:
     assert {path.name for path in (tmp_path / "one").iterdir()} == {
         "report.json", "TEST-trtcheck.xml", "report.md", "report.html"
     }  # fmt: skip
+
+
+WORST_FIRST = ("error", "failed", "passed", "no_gpu", "stopped", "filtered")
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.dictionaries(st.sampled_from("abcdef"), st.sampled_from(WORST_FIRST)), min_size=1, max_size=5))
+def test_no_check_is_lost_or_doubled_and_the_worst_answer_stands(parts: list[dict[str, str]]) -> None:
+    named = [
+        (str(number), report(started=f"2026-11-20T10:00:{number:02}+00:00", ended=ended))
+        for number, ended in enumerate(parts)
+    ]
+    one, _ = merge_shards(named, load_profile("auto"), load_catalogue())
+    found = {
+        entry.name.removeprefix("TRC-ATT-001-"): entry.reason.value if entry.reason else entry.outcome.value
+        for entry in one.results
+    }
+    told: dict[str, list[str]] = {}
+    for part in parts:
+        for name, how in part.items():
+            told.setdefault(name, []).append(how)
+    assert len(one.results) == len(found)
+    assert found == {name: min(answers, key=WORST_FIRST.index) for name, answers in told.items()}
 
 
 def test_check_that_no_shard_ran_stays_without_an_answer(tmp_path: Path) -> None:

@@ -219,6 +219,29 @@ def test_extreme_measurements_are_drawn(values: tuple[float, float]) -> None:
     assert not re.search(r'"[^"]*\b(nan|inf)\b[^"]*"', text)
 
 
+def test_timeline_marks_hangs_and_tells_of_replaced_workers() -> None:
+    def ran(name: str, second: int, outcome: Outcome, message: str, worker: str) -> Result:
+        return Result(
+            name, "TRC-ATT-001", "attention", "n", outcome, message=message, seconds=10,
+            started=f"2026-11-20T10:00:{second:02}+00:00", worker=worker,
+        )  # fmt: skip
+
+    results = (
+        ran("first", 0, Outcome.PASSED, "", "gw0"),
+        ran("stuck", 10, Outcome.ERROR, "hang: killed after 10 s", "gw0"),
+        ran("next", 20, Outcome.PASSED, "", "gw1"),
+    )
+    isolation = Isolation("workers", ("gpu0",), 1, 10, ("gw0 hung in stuck and was replaced by gw1",))
+    page = Page(render_html(replace(sample_report(), results=results, isolation=isolation)))
+    assert {"gw0", "gw1", "hang", "stuck: hang: killed after 10 s"} <= set(page.texts)
+    assert "gw0 hung in stuck and was replaced by gw1" in page.texts
+    assert "on workers (gpu0), 1 restart" in page.texts
+    # The worker that took over has a lane of its own, in which its check begins where the other one was killed.
+    bars = [one for one in page.having("rect") if str(one.get("class", "")).endswith("mark")]
+    ends = [float(str(one["x"])) + float(str(one["width"])) for one in bars]
+    assert [float(str(bar["x"])) for bar in bars[1:]] == ends[:-1]
+
+
 def test_times_that_are_none_do_not_end_the_page() -> None:
     odd = [Result(f"a{index}", "A", "s", "n", Outcome.PASSED, started=text, seconds=-1) for index, text in enumerate(
         ("", "yesterday", STARTED, "9999-12-31T23:59:59+00:00", "2026-11-20T10:00:01")

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from pytest_trtcheck.report.text import clean, one_line, truncate
+from pytest_trtcheck.report.text import clean, counted, one_line, truncate
 
 
 @pytest.mark.parametrize(
@@ -39,6 +39,10 @@ def test_every_character_comes_out_fit_for_xml_and_utf8() -> None:
     cleaned = clean(everything)
     assert {ord(char) for char in cleaned} <= allowed
     assert cleaned.encode().decode() == cleaned
+
+
+def test_one_thing_is_counted_as_one() -> None:
+    assert [counted(number, "checks") for number in (0, 1, 2)] == ["0 checks", "1 check", "2 checks"]
 
 
 def test_one_line_joins_lines_and_runs_of_spaces() -> None:
