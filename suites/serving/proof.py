@@ -88,7 +88,7 @@ def prove(level: Level, seeds: range, device: str = "cpu", only: Sequence[str] =
         lacking.append(f"variants of the LLM repository and of the OpenAI protocol: {NO_TORCH}")
     if only:
         broken, sound = ([one for one in group if one.name in only] for group in (broken, sound))
-    openai = prove_openai(only) if find_spec("torch") else ((), ())
+    of_openai = prove_openai(only) if find_spec("torch") else ((), ())
     bench = Bench(installation, has_torch=True, seed=seeds[0])
     tallies = {one.name: Tally(one.name, one.about) for one in (*broken, *sound)}
     try:
@@ -99,11 +99,10 @@ def prove(level: Level, seeds: range, device: str = "cpu", only: Sequence[str] =
         raise OptionError(f"prove serving: {error}") from None
     finally:
         bench.discard()
+    of_triton = in_order(tallies, broken, sound)
     return ServingProof(
-        *(
-            (*of_triton, *of_openai)
-            for of_triton, of_openai in zip(in_order(tallies, broken, sound), openai, strict=True)
-        ),
+        (*of_triton[0], *of_openai[0]),
+        (*of_triton[1], *of_openai[1]),
         len({check for one in (*broken, *sound) for check in one.checks}) + len(OPENAI_CHECKS),
         seeds,
         server=f"tritonserver {bench.release_of_server}".rstrip(),
