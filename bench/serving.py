@@ -105,7 +105,7 @@ def main() -> None:
 
 
 def show(name: str, clients: int, figures: dict[str, float]) -> None:
-    print(f"{name:<20} {clients:>7} " + " ".join(f"{figures[wanted]:>14.2f}" for wanted in FIGURES))
+    print(f"{name:<20} {clients:>7} " + " ".join(f"{figures.get(wanted, float('nan')):>14.2f}" for wanted in FIGURES))
 
 
 if __name__ == "__main__":

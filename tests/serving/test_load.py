@@ -107,12 +107,28 @@ def test_what_perf_analyzer_prints_is_read() -> None:
     assert read_perf_analyzer("nothing of this kind") == []
 
 
+# As perf_analyzer 2.51.0 printed it on a machine that others used as well.
+UNSTEADY = """Request concurrency: 1
+  Pass [1] throughput: 2889.75 infer/sec. p99 latency: 3252 usec
+  Pass [2] throughput: 1530.44 infer/sec. p99 latency: 9269 usec
+  Pass [3] throughput: 2547.17 infer/sec. p99 latency: 4026 usec
+Failed to obtain stable measurement within 3 measurement windows for concurrency 1.
+Failed to obtain stable measurement.
+"""
+
+
+def test_passes_that_never_agreed_count_by_their_median() -> None:
+    found = {figure.name: figure.value for figure in read_perf_analyzer(UNSTEADY)}
+    assert found == {"perf_analyzer_throughput": 2547.17, "perf_analyzer_latency_p99": 4.026}
+
+
 @pytest.mark.parametrize(
     ("script", "words"),
     [
         ("cat <<'END'\n" + PRINTED + "END\n", ""),
         ("echo 'failed to get model metadata' >&2; exit 99\n", "ended with 99: failed to get model metadata"),
         ("exit 0\n", "ended with 0: no words"),
+        ("cat <<'END'\n" + PRINTED + "END\nexit 1\n", "ended with 1: "),
     ],
 )
 def test_a_stand_in_for_perf_analyzer_is_run_and_its_failure_told(tmp_path: Path, script: str, words: str) -> None:
@@ -122,6 +138,8 @@ def test_a_stand_in_for_perf_analyzer_is_run_and_its_failure_told(tmp_path: Path
     http = Endpoint("127.0.0.1", 1, None, None)
     if not words:
         assert len(by_perf_analyzer(str(program), http, "strict", 1, 1.0)) == 6
+        program.write_text(f"#!/bin/sh\ncat <<'END'\n{UNSTEADY}END\nexit 2\n")
+        assert len(by_perf_analyzer(str(program), http, "strict", 1, 1.0)) == 2
         return
     with pytest.raises(Wrong, match=words):
         by_perf_analyzer(str(program), http, "strict", 1, 1.0)
