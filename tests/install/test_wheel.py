@@ -60,7 +60,7 @@ def test_wheel_leaves_out_what_only_the_checkout_needs(names: set[str], part: st
 
 def test_wheel_holds_code_and_data_only(names: set[str]) -> None:
     suffixes = {Path(name).suffix for name in names if not name.startswith(INFO)}
-    assert suffixes == {".py", ".json", ".typed", ".safetensors", ".md", ".css", ".js"}
+    assert suffixes == {".py", ".json", ".typed", ".safetensors", ".md", ".css", ".js", ".jinja"}
 
 
 def test_run_from_an_empty_folder_finds_matrix_suites_and_a_verdict(fresh: Venv, tmp_path: Path) -> None:

@@ -26,6 +26,11 @@ def sending(raw: str) -> Iterator[Endpoint]:
             with connection:
                 connection.recv(65536)
                 connection.sendall(raw.encode())
+                # Closed with part of the request unread, the connection would be reset.
+                connection.shutdown(socket.SHUT_WR)
+                connection.settimeout(5)
+                while connection.recv(65536):
+                    pass
 
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
