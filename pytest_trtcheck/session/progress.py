@@ -135,7 +135,10 @@ class Progress:
         )
         config = self.run.config
         reporter: Any = config.pluginmanager.getplugin("terminalreporter")
-        if reporter is None or config.get_verbosity() < 0 or self._over.is_set():
+        if reporter is None:
+            return
+        _end_status_line(config, reporter)
+        if config.get_verbosity() < 0 or self._over.is_set():
             return
         try:
             self._screen = Screen(reporter)
@@ -213,6 +216,17 @@ class Progress:
     def _name(self, nodeid: str) -> str:
         planned = self.run.planned.get(nodeid)
         return planned.name if planned else nodeid
+
+
+def _end_status_line(config: pytest.Config, reporter: Any) -> None:
+    """Let marks of checks begin on a line of their own, which xdist's status no longer overwrites.
+
+    In a terminal xdist rewrites the line it is on whenever a worker comes up, as after a crash. Marks stood there.
+    """
+    status: Any = config.pluginmanager.getplugin("terminaldistreporter")
+    if status is not None and getattr(status, "_isatty", False):
+        status._isatty = False  # noqa: SLF001 - it has no switch
+        reporter._tw.line()  # noqa: SLF001
 
 
 def clock(seconds: float) -> str:
