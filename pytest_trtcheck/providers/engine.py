@@ -43,8 +43,9 @@ class Input:
     shape: tuple[int | str, ...]
     """A name of DIMS where the profile leaves the dimension open."""
     fill: str = "normal"
-    """``normal``; ``wide``: magnitudes of some hundreds; ``ids``: below 64; ``causal``: 0 where a token may look, -1e4
-    elsewhere; ``int8``, ``fp8_e4m3``: numbers that the type holds exactly after division by 2 ** -4."""
+    """``normal``; ``wide``: magnitudes of some hundreds; ``even``, ``even_wide``: spread evenly up to 1 or 32, which
+    leaves a calibrator no tail to cut off; ``ids``: below 64; ``causal``: 0 where a token may look, -1e4 elsewhere;
+    ``int8``, ``fp8_e4m3``: numbers that the type holds exactly after division by 2 ** -4."""
 
 
 @dataclass(frozen=True)
@@ -129,6 +130,8 @@ class EngineCase:
     """Smallest, usual and largest size of each open dimension; empty for a static graph."""
     features: frozenset[str] = frozenset()
     """What a provider must be able to do, in the words of the report's table."""
+    calibrated: bool = False
+    """The graph is fp32, and convolutions may run in INT8 with ranges that a calibrator finds on batches of inputs."""
 
     @property
     def is_dynamic(self) -> bool:
@@ -164,6 +167,10 @@ class BuildRequest:
     workspace_bytes: int = 1 << 30
     model: bytes = b""
     """An ONNX model to build in place of the case's graph; only for providers with the ability ``onnx``."""
+    batches: tuple[Mapping[str, np.ndarray], ...] = ()
+    """For a calibrated case: inputs by name to calibrate with, of the usual sizes."""
+    calibration_cache: bytes = b""
+    """What an earlier calibration of the same network wrote; batches are then not needed."""
 
 
 @dataclass(frozen=True)
@@ -176,6 +183,18 @@ class Layer:
 
 
 @dataclass(frozen=True)
+class Calibration:
+    """What a calibrator was asked for, and found."""
+
+    taken: int
+    """Batches that the library asked for."""
+    cache: bytes
+    """What it wrote, for later builds; what it was given where it wrote nothing."""
+    ranges: Mapping[str, float]
+    """By tensor's name the largest magnitude that its 127 stands for; 0 where the library has no use for one."""
+
+
+@dataclass(frozen=True)
 class Built:
     """What a build gave."""
 
@@ -183,6 +202,8 @@ class Built:
     timing_cache: bytes = b""
     layers: tuple[Layer, ...] | None = None
     """None where nothing was asked."""
+    calibration: Calibration | None = None
+    """Of a calibrated case."""
 
 
 class EngineSession(Protocol):

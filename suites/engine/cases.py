@@ -12,6 +12,8 @@ from pytest_trtcheck.providers.engine import EngineCase, Graph, Node
 HIDDEN, HEADS, HEAD_SIZE, VOCABULARY = 128, 4, 32, 64
 BATCH = {"batch": (1, 2, 4)}
 BATCH_AND_LENGTH = {"batch": (1, 2, 3), "length": (1, 16, 40)}
+CHANNELS = 32
+"""Of calibrated convolutions: INT8 kernels take 32 channels at once."""
 GROUP = 32
 """Rows of an int4 constant that share a scale."""
 
@@ -134,6 +136,20 @@ def int8_qdq(dtype: str) -> Graph:
     return _quantized(dtype, "int8")
 
 
+def int8_calibrated(dtype: str) -> Graph:
+    """Two towers of convolutions whose inputs differ 32 times in size, INT8 by ranges that a calibrator finds."""
+    sketch = Sketch(dtype)
+    outputs = []
+    for name, fill in (("narrow", "even"), ("broad", "even_wide")):
+        y = sketch.input(name, 2, CHANNELS, 12, 10, fill=fill)
+        for number in (1, 2):
+            kernel = sketch.weight(f"{name}_k{number}", CHANNELS, CHANNELS, 3, 3, spread=(CHANNELS * 9) ** -0.5)
+            y = sketch.op("conv", y, kernel, sketch.weight(f"{name}_b{number}", CHANNELS), padding=1, stride=1)
+            y = sketch.op("relu", y) if number == 1 else y
+        outputs.append((y, f"from_{name}"))
+    return sketch.graph(*outputs)
+
+
 def fp8_qdq(dtype: str) -> Graph:
     """FP8 on both sides of a product."""
     return _quantized(dtype, "fp8_e4m3")
@@ -175,6 +191,7 @@ _TABLE = (
     (attention_block, "attention", BATCH_AND_LENGTH, ("fp16",), _ALL),
     (decoder, "kv_cache", {"batch": (1, 2, 3), "past": (1, 16, 33)}, ("fp16",), _ALL),
     (int8_qdq, "int8_qdq", BATCH, ("fp32",), ("fp32",)),
+    (int8_calibrated, "int8_calibrated", {}, ("fp32",), ("fp32",)),
     (fp8_qdq, "fp8_qdq", BATCH, ("fp16",), ("fp16",)),
     (int4_weights, "int4_weights", BATCH, ("fp16",), ("fp16",)),
     (loop, "control_flow", {}, ("fp16",), ("fp32", "fp16")),
@@ -189,7 +206,14 @@ def cases(level: Level) -> tuple[EngineCase, ...]:
     for make, feature, dims, quick, standard in _TABLE:
         features = {feature, "dynamic" if dims else "static"}
         found += [
-            EngineCase(f"{make.__name__}-{dtype}", make(dtype), dtype, dims, frozenset({*features, dtype}))
+            EngineCase(
+                f"{make.__name__}-{dtype}",
+                make(dtype),
+                dtype,
+                dims,
+                frozenset({*features, dtype}),
+                calibrated=make is int8_calibrated,
+            )
             for dtype in (quick if level.rank < Level.STANDARD.rank else standard)
         ]
     return tuple(found)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pytest_trtcheck._suites.engine.numerics import SIGNIFICAND_BITS, rounded
+from pytest_trtcheck._suites.engine.numerics import SIGNIFICAND_BITS, quantized, rounded
 from pytest_trtcheck.providers.engine import Graph, Node
 
 Values = dict[str, np.ndarray]
@@ -31,10 +31,14 @@ _BINARY: dict[str, Callable[[Any, Any], Any]] = {
 
 
 class Arithmetic:
-    """Exact: fp64, nothing rounded but by ``quantize``. A subclass says what is done to results and sums."""
+    """Exact: fp64, nothing rounded but by ``quantize``. A subclass says what is done to results and sums.
 
-    def __init__(self, graph: Graph) -> None:
-        self.graph = graph
+    ``ranges``: for a calibrated graph what 127 stands for, by tensor's name. What goes into convolutions and what
+    leaves the graph then goes through INT8, tensors without a range by the largest magnitude that they have.
+    """
+
+    def __init__(self, graph: Graph, ranges: Mapping[str, float] | None = None) -> None:
+        self.graph, self.ranges = graph, ranges
 
     def store(self, values: np.ndarray, node: Node, dtype: str) -> np.ndarray:  # noqa: ARG002 - for subclasses
         """Return a result as it is kept."""
@@ -46,17 +50,36 @@ class Arithmetic:
 
     def run(self, weights: Mapping[str, np.ndarray], inputs: Mapping[str, np.ndarray]) -> Values:
         """Return the graph's outputs in fp64."""
+        values = self.values(weights, inputs)
+        return {name: self.int8(values[name], name) for name in self.graph.outputs}
+
+    def values(self, weights: Mapping[str, np.ndarray], inputs: Mapping[str, np.ndarray]) -> Values:
+        """Return every tensor in fp64."""
         values: Values = {name: array.astype(np.float64) for name, array in (*weights.items(), *inputs.items())}
         with np.errstate(all="ignore"):
             self._nodes(self.graph.nodes, values)
-        return {name: values[name] for name in self.graph.outputs}
+        return values
+
+    def int8(self, values: np.ndarray, name: str) -> np.ndarray:
+        """Return a tensor as INT8 holds it, where the graph is calibrated."""
+        return values if self.ranges is None else quantized(values, self.largest(values, name))
+
+    def largest(self, values: np.ndarray, name: str) -> float:
+        """Return what 127 stands for in a tensor."""
+        return (self.ranges or {}).get(name) or float(np.abs(values).max())
+
+    def _operands(self, node: Node, values: Values) -> list[np.ndarray]:
+        given = [values[name] for name in node.inputs]
+        if node.op == "conv":
+            given[:2] = [self.int8(one, name) for one, name in zip(given, node.inputs[:2], strict=False)]
+        return given
 
     def _nodes(self, nodes: Sequence[Node], values: Values) -> None:
         for node in nodes:
             if node.op == "repeat":
                 self._repeat(node, values)
             else:
-                found = self.result(node, [values[name] for name in node.inputs])
+                found = self.result(node, self._operands(node, values))
                 values[node.output] = self.store(found, node, self.graph.dtypes[node.output])
 
     def _repeat(self, node: Node, values: Values) -> None:
@@ -142,10 +165,24 @@ _SUMS = 3.0
 class Disturbed(Arithmetic):
     """Every rounding becomes a random error of its size, to see what roundings do to the result, to first order."""
 
-    def __init__(self, graph: Graph, seed: int, *, roundings: bool = True, sums: bool = True) -> None:
-        super().__init__(graph)
+    def __init__(
+        self,
+        graph: Graph,
+        seed: int,
+        *,
+        roundings: bool = True,
+        sums: bool = True,
+        ranges: Mapping[str, float] | None = None,
+    ) -> None:
+        super().__init__(graph, ranges)
         self._draw = np.random.default_rng(seed)
         self._roundings, self._sums = roundings, sums
+
+    def int8(self, values: np.ndarray, name: str) -> np.ndarray:
+        """Disturb a tensor by up to half a step of its range, and cut off what lies beyond."""
+        if self.ranges is None or not self._roundings:
+            return values
+        return quantized(values, self.largest(values, name), self._draw)
 
     def store(self, values: np.ndarray, node: Node, dtype: str) -> np.ndarray:
         """Disturb a result by one rounding of its type, unless the operation rounds nothing."""

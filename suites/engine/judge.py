@@ -6,14 +6,16 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
+from pytest_trtcheck._suites.engine.calibration import calibration
 from pytest_trtcheck._suites.engine.elsewhere import load_elsewhere
 from pytest_trtcheck._suites.engine.found import LEAST_WORDS, MOST_WORDS, Found, WrongError
+from pytest_trtcheck._suites.engine.int8 import believable_ranges, largest_of
 from pytest_trtcheck._suites.engine.numerics import Drawn
 from pytest_trtcheck._suites.engine.reference import Reference, make_reference
 from pytest_trtcheck._suites.engine.refusals import bad_input, bad_onnx
@@ -46,8 +48,12 @@ class Bench:
     """Of the check at hand."""
     _built: dict[frozenset[str], Built] = field(default_factory=dict)
     _drawn: Drawn | None = None
-    _references: dict[tuple[int, ...], tuple[dict[str, np.ndarray], Reference]] = field(default_factory=dict)
-    """By sizes and number of the draw."""
+    _references: dict[tuple[Any, ...], tuple[dict[str, np.ndarray], Reference]] = field(default_factory=dict)
+    """By sizes, number of the draw and calibrated ranges."""
+    _ranges: Mapping[str, float] | None = None
+    """Of a calibrated case, as its last build found them."""
+    _largest: dict[str, float] = field(default_factory=dict)
+    """Of the tensors of a calibrated case on the batches to calibrate with."""
 
     def judge(self, aspect: str) -> Judgement:
         """Run one check by its name, a key of ASPECTS."""
@@ -67,7 +73,7 @@ class Bench:
 
     def of(self, provider: EngineProvider) -> Bench:
         """Return a bench for another provider that shares what was drawn and computed here."""
-        return Bench(self.case, provider, self.seed, _drawn=self.drawn, _references=self._references)
+        return replace(self, provider=provider, _drawn=self.drawn, _built={}, _ranges=None, measurements=[])
 
     @property
     def drawn(self) -> Drawn:
@@ -84,7 +90,9 @@ class Bench:
         return self._built[key]
 
     def build(self, request: BuildRequest, name: str = "build") -> Built:
-        """Build, and note how long it took."""
+        """Build, and note how long it took; a calibrated case with batches, and its calibration is looked at."""
+        if self.case.calibrated:
+            request = replace(request, batches=self.drawn.batches(self.case))
         weights = {one: array.copy() for one, array in self.drawn.weights.items()}
         begun = time.perf_counter()
         built = self.provider.build(self.case, weights, request)
@@ -94,14 +102,18 @@ class Bench:
         changed = [one for one, array in self.drawn.weights.items() if not np.array_equal(array, weights[one])]
         if changed:
             raise WrongError(f"building changed the constants {', '.join(changed)}")
+        if self.case.calibrated:
+            if not self._largest:
+                self._largest.update(largest_of(self.case, self.drawn.weights, request.batches))
+            self._ranges = believable_ranges(built.calibration, self.case, request, self._largest)
         return built
 
     def prepared(self, sizes: Mapping[str, int], draw: int = 0) -> tuple[dict[str, np.ndarray], Reference]:
         """Return inputs for some sizes and their reference; ``draw`` tells one set of inputs from another."""
-        key = (*sizes.values(), draw)
+        key = (*sizes.values(), draw, tuple(sorted((self._ranges or {}).items())))
         if key not in self._references:
             inputs = self.drawn.inputs(self.case, sizes, draw)
-            self._references[key] = inputs, make_reference(self.case, self.drawn.weights, inputs)
+            self._references[key] = inputs, make_reference(self.case, self.drawn.weights, inputs, self._ranges)
         return self._references[key]
 
     @contextmanager
@@ -191,12 +203,13 @@ def _repeat(bench: Bench) -> Found:
     return "same bits", None
 
 
-def _elsewhere(bench: Bench) -> Found:
-    """Check that a fresh process loads the plan and gets right numbers."""
+def _elsewhere(bench: Bench, option: str = "", loaded_by: str = "") -> Found:
+    """Check that a fresh process loads the plan, built with an option, and gets right numbers."""
     sizes = bench.all_sizes()[-1]
     inputs, reference = bench.prepared(sizes)
-    plan = bench.built().plan
-    found = load_elsewhere(bench.provider, plan, inputs, reference.poisoned(), SECONDS_ELSEWHERE)
+    plan = bench.built(*filter(None, [option])).plan
+    options = frozenset(filter(None, [loaded_by]))
+    found = load_elsewhere(bench.provider, plan, inputs, reference.poisoned(), SECONDS_ELSEWHERE, options)
     if found.problem:
         raise WrongError(found.problem)
     bench.measurements.append(Measurement("load in a fresh process", found.seconds, "s"))
@@ -205,13 +218,7 @@ def _elsewhere(bench: Bench) -> Found:
 
 def _lean_runtime(bench: Bench) -> Found:
     """Check that the lean runtime, in a fresh process, runs a version-compatible plan."""
-    sizes = bench.all_sizes()[-1]
-    inputs, reference = bench.prepared(sizes)
-    plan, options = bench.built("version_compatible").plan, frozenset({"lean_runtime"})
-    found = load_elsewhere(bench.provider, plan, inputs, reference.poisoned(), SECONDS_ELSEWHERE, options)
-    if found.problem:
-        raise WrongError(found.problem)
-    return "", bench.compared(found.outputs, sizes)
+    return _elsewhere(bench, "version_compatible", "lean_runtime")
 
 
 def _timing_cache(bench: Bench) -> Found:
@@ -254,7 +261,7 @@ def _inspect(bench: Bench) -> Found:
         raise WrongError("expected layers from the engine's inspector, found none")
     types = {word for layer in built.layers for word in layer.types.lower().replace("/", " ").split()}
     narrow = sorted(word for word in types if any(word.startswith(kind) for kind in _NARROW_TYPES))
-    if narrow and set(bench.case.graph.dtypes.values()) <= {"fp32", "int32"}:
+    if narrow and not bench.case.calibrated and set(bench.case.graph.dtypes.values()) <= {"fp32", "int32"}:
         raise WrongError(f"the graph is fp32 alone, and the engine has layers in {', '.join(narrow)}")
     bench.measurements.append(Measurement("layers", len(built.layers), "layers"))
     return ", ".join(sorted({layer.types for layer in built.layers}))[:MOST_WORDS], None
@@ -287,6 +294,7 @@ ASPECTS: dict[str, Callable[[Bench], Found]] = {
     "elsewhere": _elsewhere,
     "inspect": _inspect,
     "timing_cache": _timing_cache,
+    "calibration": calibration,
     "refit": _refit,
     "contexts": _contexts,
     "memory": _memory,

@@ -2,6 +2,7 @@
 
 In a strongly typed network tensors have the types of the graph. Before that (8.6) types are wishes, so each layer is
 told its precision and the builder to obey. INT8 constants are real numbers before 10.0, and are quantized again there.
+In a calibrated network convolutions are told INT8, which the builder is to prefer, and all else is its choice.
 """
 
 from __future__ import annotations
@@ -55,7 +56,11 @@ class Layers:
 
     def _nodes(self, nodes: Sequence[Node], tensors: dict[str, Any]) -> None:
         for node in nodes:
-            tensors[node.output] = self._repeat(node, tensors) if node.op == "repeat" else self._node(node, tensors)
+            tensor = self._repeat(node, tensors) if node.op == "repeat" else self._node(node, tensors)
+            if self.case.calibrated:
+                # A calibration cache tells ranges by tensor's name.
+                tensor.name = node.output
+            tensors[node.output] = tensor
 
     def _node(self, node: Node, tensors: Mapping[str, Any]) -> Any:
         if node.op == "dequantize" and node.inputs[0] in self.weights and self._must_requantize(node.inputs[0]):
@@ -64,7 +69,10 @@ class Layers:
             layer = self._conv(node, self._tensor(node.inputs[0], tensors))
         else:
             layer = self._layer(node, [self._tensor(name, tensors) for name in node.inputs])
-        if not self.draft.strongly_typed and node.op not in _FREE_TYPES:
+        if self.case.calibrated:
+            if node.op == "conv":
+                layer.precision = self.draft.api.dtype("int8")
+        elif not self.draft.strongly_typed and node.op not in _FREE_TYPES:
             dtype = self.draft.api.dtype(self.dtypes[node.output])
             layer.precision = dtype
             layer.set_output_type(0, dtype)

@@ -15,11 +15,17 @@ LARGEST = {"fp16": 65504.0, "fp8_e4m3": 448.0, "bf16": 3.3895313892515355e38}
 _LEAST_EXPONENT = {"fp16": -14, "fp8_e4m3": -6, "bf16": -126, "fp32": -126, "tf32": -126}
 """Of normal numbers; below, the distance between numbers stays as it is."""
 INTEGER_RANGE = {"int8": (-128, 127), "int4": (-8, 7)}
+LARGEST_INT8 = 127
+"""Stands for the end of a calibrated range, which is symmetric."""
 HOST = {"fp32": np.float32, "fp16": np.float16, "int32": np.int32}
 """Types of what goes in and comes out."""
 _MOST_IDS = 64
 _INPUT_SCALE = 2.0**-4
 _ID_OF_WEIGHTS = 7919
+BATCHES = 4
+"""Batches that a calibrator is given."""
+_FIRST_BATCH = 1000
+_EVEN = {"even": 1.0, "even_wide": 32.0}
 
 
 def rounded(values: np.ndarray, dtype: str) -> np.ndarray:
@@ -42,6 +48,19 @@ def rounded(values: np.ndarray, dtype: str) -> np.ndarray:
     return np.where(np.abs(found) > LARGEST.get(dtype, np.inf), np.copysign(np.inf, found), found)
 
 
+def quantized(values: np.ndarray, largest: float, draw: np.random.Generator | None = None) -> np.ndarray:
+    """Return values through INT8 and back, 127 standing for ``largest``, as TensorRT has it.
+
+    With ``draw`` each takes a random error of up to half a step instead.
+    """
+    step = largest / LARGEST_INT8
+    if not step > 0:
+        return values
+    if draw is not None:
+        return np.clip(values, -largest, largest) + draw.uniform(-0.5, 0.5, values.shape) * step
+    return rounded(values / step, "int8") * step
+
+
 @dataclass(frozen=True)
 class Drawn:
     """What a case is run with."""
@@ -61,6 +80,10 @@ class Drawn:
         draw = np.random.default_rng([self.seed, number, *sizes.values()])
         shapes = case.shapes(sizes)
         return {one.name: _input(one, shapes[one.name], draw) for one in case.graph.inputs}
+
+    def batches(self, case: EngineCase) -> tuple[dict[str, np.ndarray], ...]:
+        """Draw inputs of the usual sizes to calibrate with: none that a check runs on."""
+        return tuple(self.inputs(case, case.sizes(1), _FIRST_BATCH + number) for number in range(BATCHES))
 
 
 def _weight(one: Weight, draw: np.random.Generator) -> np.ndarray:
@@ -85,6 +108,8 @@ def _input(one: Input, shape: tuple[int, ...], draw: np.random.Generator) -> np.
         return (draw.integers(-127, 127, shape, endpoint=True) * _INPUT_SCALE).astype(np.float32)
     if one.fill == "fp8_e4m3":
         return (rounded(draw.standard_normal(shape) * 8, one.fill) * _INPUT_SCALE).astype(np.float32)
+    if one.fill in _EVEN:
+        return rounded(draw.uniform(-1, 1, shape) * _EVEN[one.fill], "fp16").astype(np.float32)
     values = draw.standard_normal(shape) * (400.0 if one.fill == "wide" else 1.0)
     # Every type of a case holds what goes in, so that a cast at the entrance costs nothing.
     return rounded(rounded(values, "bf16"), "fp16").astype(HOST[one.dtype])

@@ -17,7 +17,7 @@ from pytest_trtcheck.providers.base import Where
 from pytest_trtcheck.providers.engine import EngineCase
 
 WHERE = Where("cpu")
-IN_PROCESS = ("numbers", "outside", "repeat", "inspect", "timing_cache", "refit", "contexts")
+IN_PROCESS = ("numbers", "outside", "repeat", "inspect", "timing_cache", "calibration", "refit", "contexts")
 """What sound variants go through with every seed; a fresh process for each would take minutes."""
 
 
@@ -69,7 +69,9 @@ def _lay_out(case: EngineCase, seed: int) -> Callable[[Standin], Trial]:
 
 def aspects_of(case: EngineCase) -> list[str]:
     """Return the checks that a sound variant goes through."""
-    return [aspect for aspect in IN_PROCESS if aspect != "outside" or case.is_dynamic]
+    # Ranges between layers follow from the constants, so a calibrated engine is not refitted.
+    without = {"refit"} if case.calibrated else {"calibration"}
+    return [aspect for aspect in IN_PROCESS if aspect not in without and (aspect != "outside" or case.is_dynamic)]
 
 
 def _ratio(judgement: Judgement) -> float:

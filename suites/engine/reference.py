@@ -50,11 +50,24 @@ class Reference:
         return worst, judged[worst]
 
 
-def make_reference(case: EngineCase, weights: Mapping[str, np.ndarray], inputs: Mapping[str, np.ndarray]) -> Reference:
-    """Compute the exact outputs, the plain ones, and what roundings and orders of summation may do to them."""
+def make_reference(
+    case: EngineCase,
+    weights: Mapping[str, np.ndarray],
+    inputs: Mapping[str, np.ndarray],
+    ranges: Mapping[str, float] | None = None,
+) -> Reference:
+    """Compute the exact outputs, the plain ones, and what roundings and orders of summation may do to them.
+
+    ``ranges``: what a calibrated engine says that it found. Expected is what the graph gives without INT8. Allowed is
+    twice the error of the plain computation with what goes into convolutions and what leaves rounded to a step of the
+    range over 127, kernels to a step of their largest number over 127, cut off beyond: a library may leave any of these
+    roundings out, and scale kernels channel by channel, which makes steps smaller. The error of one rounding is evenly
+    spread over a step ``s``, so a product with a kernel ``k`` takes an error of variance ``(s^2 sum k^2 + t^2 sum x^2)
+    / 12``, ``t`` being the kernel's step; ``Disturbed`` finds the same by drawing, second layers included.
+    """
     exact = Arithmetic(case.graph).run(weights, inputs)
-    plain = Plain(case.graph).run(weights, inputs)
-    rounding = [Disturbed(case.graph, seed, sums=False).run(weights, inputs) for seed in range(_SAMPLES)]
+    plain = Plain(case.graph, ranges).run(weights, inputs)
+    rounding = [Disturbed(case.graph, seed, sums=False, ranges=ranges).run(weights, inputs) for seed in range(_SAMPLES)]
     summing = [Disturbed(case.graph, seed, roundings=False).run(weights, inputs) for seed in range(_SAMPLES)]
     tolerance = TOLERANCES[case.dtype]
     outputs = {}

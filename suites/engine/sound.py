@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar
 
 import numpy as np
 
 from pytest_trtcheck._suites.engine.evaluate import Arithmetic, Plain
-from pytest_trtcheck._suites.engine.numerics import rounded
-from pytest_trtcheck._suites.engine.standin import Standin
-from pytest_trtcheck.providers.engine import Graph, Node
+from pytest_trtcheck._suites.engine.numerics import quantized, rounded
+from pytest_trtcheck._suites.engine.standin import Batches, Standin
+from pytest_trtcheck.providers.engine import EngineCase, Graph, Node
 
 _ELEMENTWISE = frozenset({"add", "sub", "mul", "relu", "sigmoid", "tanh", "reciprocal", "sqrt"})
 _PIECE = 16
@@ -93,9 +93,50 @@ class _OnePassVariance(Plain):
         return found
 
 
-def _variant(name: str, arithmetic: type[Arithmetic], about: str) -> type[Standin]:
+class _EveryChannel(Plain):
+    """Kernels with a step of its own for each channel, outputs never in INT8."""
+
+    def int8(self, values: np.ndarray, name: str) -> np.ndarray:
+        """Quantize all but outputs."""
+        if name in self.graph.outputs:
+            return values
+        if self.ranges is None or name not in {one.name for one in self.graph.weights}:
+            return super().int8(values, name)
+        return np.stack([quantized(kernel, float(np.abs(kernel).max())) for kernel in values])
+
+
+class _NoInt8(Plain):
+    def int8(self, values: np.ndarray, name: str) -> np.ndarray:  # noqa: ARG002
+        """Leave everything in fp32."""
+        return values
+
+
+class _CutOff(_Variant):
+    """Chooses ranges as an optimizer of errors would."""
+
+    def ranges_of(self, case: EngineCase, weights: Mapping[str, np.ndarray], batches: Batches) -> dict[str, float]:
+        """Try ranges from a quarter of the largest magnitude up."""
+        held = [Arithmetic(case.graph).values(weights, batch) for batch in batches]
+        found = super().ranges_of(case, weights, batches)
+        for name, largest in found.items():
+            values = np.concatenate([one[name].ravel() for one in held])
+            tried = largest * np.linspace(0.25, 1.0, 31)
+            found[name] = float(min(tried, key=lambda at: float(np.square(quantized(values, at) - values).mean())))
+        return found
+
+
+class _Widened(_Variant):
+    """Chooses coarse ranges."""
+
+    def ranges_of(self, case: EngineCase, weights: Mapping[str, np.ndarray], batches: Batches) -> dict[str, float]:
+        """Round up."""
+        found = super().ranges_of(case, weights, batches)
+        return {name: float(2.0 ** np.ceil(np.log2(largest))) for name, largest in found.items()}
+
+
+def _variant(name: str, arithmetic: type[Arithmetic], about: str, base: type[_Variant] = _Variant) -> type[Standin]:
     contents = {"name": f"sound_{name}", "__doc__": about, "__module__": __name__, "arithmetic_class": arithmetic}
-    return type(f"sound_{name}", (_Variant,), contents)
+    return type(f"sound_{name}", (base,), contents)
 
 
 Maker = Callable[[], Standin]
@@ -109,4 +150,8 @@ SOUND: tuple[type[Standin], ...] = (
     _variant("tensor_core", _Pieces, "Products added up 16 at once, sums cut off towards zero."),
     _variant("late_division", _LateDivision, "Softmax by powers of two, divided at the end."),
     _variant("single_sums", _OnePassVariance, "Reductions added up in fp32."),
+    _variant("scale_of_every_channel", _EveryChannel, "INT8 kernels with a scale for each channel, outputs in fp32."),
+    _variant("no_int8", _NoInt8, "What is calibrated runs in fp32 all the same."),
+    _variant("cut_off_ranges", Plain, "Calibrated ranges that minimize the mean square of errors.", _CutOff),
+    _variant("wide_ranges", Plain, "Calibrated ranges rounded up to powers of two.", _Widened),
 )

@@ -9,18 +9,20 @@ import base64
 import io
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from pytest_trtcheck._suites.engine.evaluate import Arithmetic, Plain
+from pytest_trtcheck._suites.engine.int8 import largest_of, read_cache, write_cache
 from pytest_trtcheck.providers.base import Where
 from pytest_trtcheck.providers.engine import (
     ABILITIES,
     BuildRequest,
     Built,
+    Calibration,
     EngineCase,
     Graph,
     Input,
@@ -30,7 +32,9 @@ from pytest_trtcheck.providers.engine import (
 )
 
 MAGIC = b"numpy stand-in 1\n"
+Batches = Sequence[Mapping[str, np.ndarray]]
 _CACHE = b"stand-in timing cache"
+_CALIBRATION_HEAD = "TRT-0-StandinCalibration"
 
 
 class PlanError(ValueError):
@@ -64,15 +68,32 @@ class Standin:
         for dim, (low, usual, high) in case.dims.items():
             if not 0 < low <= usual <= high:
                 raise PlanError(f"profile of {dim}: expected sizes above 0 in order, found {low}, {usual}, {high}")
+        calibration = self.calibrated(case, weights, request) if case.calibrated else None
         document = {
             "graph": asdict(case.graph),
             "dims": self.profile(case),
             "weights": _packed(weights),
             "options": sorted(request.options),
+            "ranges": self.used(calibration.ranges) if calibration else None,
         }
         plan = MAGIC + zlib.compress(json.dumps(document).encode(), 1)
         layers = tuple(Layer(node.output, case.graph.dtypes[node.output]) for node in case.graph.nodes)
-        return Built(plan, _CACHE if request.timing_cache is not None else b"", layers)
+        return Built(plan, _CACHE if request.timing_cache is not None else b"", layers, calibration)
+
+    def calibrated(self, case: EngineCase, weights: Mapping[str, np.ndarray], request: BuildRequest) -> Calibration:
+        """Return the ranges in the cache that was given, else those of the batches."""
+        if request.calibration_cache:
+            return Calibration(0, request.calibration_cache, read_cache(request.calibration_cache))
+        ranges = self.ranges_of(case, weights, request.batches)
+        return Calibration(len(request.batches), write_cache(ranges, _CALIBRATION_HEAD), ranges)
+
+    def ranges_of(self, case: EngineCase, weights: Mapping[str, np.ndarray], batches: Batches) -> dict[str, float]:
+        """Return the largest magnitude of every tensor."""
+        return largest_of(case, weights, batches)
+
+    def used(self, ranges: Mapping[str, float]) -> dict[str, float]:
+        """Return the ranges that the engine works with."""
+        return dict(ranges)
 
     def load(self, plan: bytes, options: frozenset[str] = frozenset()) -> Session:  # noqa: ARG002
         """Read the document."""
@@ -83,7 +104,9 @@ class Standin:
             document = json.loads(zlib.decompress(plan[len(MAGIC) :]))
         except (zlib.error, ValueError) as error:
             raise PlanError(f"a damaged plan: {error}") from error
-        return self.session(_graph(document["graph"]), document["dims"], _unpacked(document["weights"]))
+        session = self.session(_graph(document["graph"]), document["dims"], _unpacked(document["weights"]))
+        session.arithmetic.ranges = document["ranges"]
+        return session
 
     def of_other_release(self, plan: bytes) -> bytes:
         """Return a plan of the stand-in 2."""

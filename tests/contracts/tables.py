@@ -34,6 +34,12 @@ def layers() -> dict[str, Any]:
     return loaded
 
 
+def other_class(name: str) -> Entry | None:
+    """Return since and until of a class of TensorRT of which only the name is recorded."""
+    found = contracts()["tensorrt_other_classes"].get(name)
+    return {"since": found[0], "until": found[1]} if isinstance(found, list) else None
+
+
 def number(release: str) -> tuple[int, ...]:
     """Return a release's leading numbers, which order releases; ``<=0.5.0`` counts as 0.5.0."""
     found = re.match(r"[<=]*(\d+(?:\.\d+)*)", release)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tests.contracts import tables
+from tests.contracts.tensorrt_calibrating import calibrate
 from tests.contracts.tensorrt_numbers import tensorrt_dtype, torch_dtype, value_of
 from tests.contracts.tensorrt_standin import Thing, behaves
 
@@ -55,6 +56,10 @@ def build_serialized_network(builder: Thing, network: Thing, config: Thing) -> A
     for weights in network._state.get("weights", ()):
         # Only now is the memory read, from 10.0 on by its address: what was let go may hold anything.
         weights._state["tensor"] = numbers_of(weights)
+    if "int8_calibrator" in config._values and network._state["flags"] & strongly_typed(network._module):
+        log(builder, "a strongly typed network takes no calibrator")
+        return None
+    calibrate(network, config)
     release = (*tables.number(builder._module.__version__), 0, 0, 0)[:4]
     header = b"ftrt" + bytes(20) + bytes(release)
     data = header + b"network %d" % next(_numbers)
@@ -62,6 +67,12 @@ def build_serialized_network(builder: Thing, network: Thing, config: Thing) -> A
     if "cache" in config._state:
         config._state["cache"]._state["data"] += b"timed"
     return builder.child("IHostMemory", data=data)
+
+
+def strongly_typed(module: Any) -> int:
+    """Return the bit of strong typing in the flags of a network; 0 where a release has none."""
+    member = getattr(module.enums["NetworkDefinitionCreationFlag"], "STRONGLY_TYPED", None)
+    return 0 if member is None else 1 << int(member)
 
 
 def numbers_of(weights: Thing) -> Any:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+from tests.contracts.tensorrt_calibrating import in_int8
 from tests.contracts.tensorrt_numbers import Values, _output, torch_dtype, value_of
 from tests.contracts.tensorrt_standin import Thing, behaves
 
@@ -58,7 +59,8 @@ def add_convolution_nd(
         assert x.dtype == held.dtype == added.dtype
         shaped = held.view(maps, -1, *size).double()
         padding, stride = (tuple(settings[name]) for name in ("padding_nd", "stride_nd"))
-        return torch.nn.functional.conv2d(x.double(), shaped, added.double(), stride, padding).to(x.dtype)
+        data, shaped = in_int8(network, tensor, x.double(), shaped)
+        return torch.nn.functional.conv2d(data, shaped, added.double(), stride, padding).to(x.dtype)
 
     network._state.setdefault("weights", []).extend((kernel, bias))
     return _output(network, "IConvolutionLayer", tensor, compute=compute)

@@ -58,7 +58,7 @@ class Standin:
         self.alive: Counter[str] = Counter()
 
     def __getattr__(self, name: str) -> Any:
-        entry = tables.contracts()["tensorrt"].get(name)
+        entry = tables.contracts()["tensorrt"].get(name) or tables.other_class(name)
         if name in self.enums:
             self.uses[name] += 1
             return self.enums[name]
@@ -74,6 +74,8 @@ class Standin:
         if name == "ILogger":
             severity = self.enums["ILogger.Severity"]
             return type("ILogger", (), {"Severity": severity, "__init__": lambda logger: None})
+        if name.startswith("IInt8"):
+            return type(name, (), {})
         return lambda *given: self.make(name, *given)
 
     def make(self, class_name: str, *given: Any) -> Thing:

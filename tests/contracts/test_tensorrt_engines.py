@@ -28,6 +28,7 @@ from pytest_trtcheck._suites.support.gpu_memory import GpuArray  # noqa: E402
 from pytest_trtcheck._suites.support.tensorrt import TensorRTError  # noqa: E402
 from pytest_trtcheck.model.level import Level  # noqa: E402
 from pytest_trtcheck.providers import Where  # noqa: E402
+from pytest_trtcheck.providers.base import Refused  # noqa: E402
 from pytest_trtcheck.providers.engine import BuildRequest, EngineCase  # noqa: E402
 from tests.contracts import tables  # noqa: E402
 from tests.contracts.tensorrt_standin import Standin  # noqa: E402
@@ -36,7 +37,18 @@ RELEASES = tables.tensorrt_releases()
 EVERY_PRECISION = ("8.6.1", "9.3.0", "10.0.1", "10.16.1.11", "11.4.0.106")
 CASES = {case.name: case for case in cases(Level.STANDARD)}
 QUICK = cases(Level.QUICK)
-IN_PROCESS = ("repeat", "outside", "inspect", "timing_cache", "refit", "contexts", "bad_input", "onnx", "bad_onnx")
+IN_PROCESS = (
+    "repeat",
+    "outside",
+    "inspect",
+    "timing_cache",
+    "calibration",
+    "refit",
+    "contexts",
+    "bad_input",
+    "onnx",
+    "bad_onnx",
+)
 OPTIONS = ("version_compatible", "hardware_compatible", "weight_streaming")
 
 
@@ -105,6 +117,7 @@ def test_every_graph_is_built_loaded_run_and_right_with_the_api_of_each_release(
     features = {feature for case in able for feature in case.features}
     assert {"gemm", "conv", "norm", "range", "attention", "kv_cache", "int8_qdq", "control_flow"} <= features
     assert ({"fp8_qdq", "int4_weights"} <= features) == (tables.number(release) >= (10,))
+    assert ("int8_calibrated" in features) == (tables.number(release) < (11,))
     for case in able:
         check(release, case, "numbers", provider)
     assert provider.used_bytes() == 0
@@ -121,6 +134,9 @@ def test_every_check_passes_with_the_api_of_releases_old_and_new(release: str, a
     if "onnx" in aspect:
         pytest.importorskip("onnx")
     for name in CASES_OF_ASPECT.get(aspect, ("gemm_bias-fp16",)):
+        if aspect == "calibration" and provider.why_not(CASES[name], where(release)):
+            assert tables.number(release) >= (11,)
+            continue
         check(release, CASES[name], aspect, provider)
 
 
@@ -144,6 +160,35 @@ def test_options_of_a_build_are_set_by_name_and_reach_the_builder(release: str) 
     assert state("hardware_compatible")["hardware_compatibility_level"].name == "AMPERE_PLUS"
     if not is_weak:
         assert "WEIGHT_STREAMING" in state("weight_streaming")["flags"]
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_a_calibrator_is_made_where_the_release_has_one_and_gives_its_memory_back(release: str) -> None:
+    provider = provider_of(release)
+    case = CASES["int8_calibrated-fp32"]
+    if provider.why_not(case, where(release)):
+        with pytest.raises(Refused, match=f"^TensorRT {release} has no IInt8EntropyCalibrator2$"):
+            provider.build(case, prepared(case.name).drawn.weights, BuildRequest())
+        return
+    built = prepared(case.name).of(provider).built()
+    config = provider._module.networks[0]._state["config"]
+    assert config._state["flags"] == {"INT8", "PREFER_PRECISION_CONSTRAINTS"}
+    assert built.calibration is not None
+    assert built.calibration.taken == 4
+    assert {"narrow", "broad", "relu_1", "conv_2", "from_broad"} <= set(built.calibration.ranges)
+    assert provider.used_bytes() == 0
+
+
+def test_what_goes_wrong_in_a_calibrator_is_told() -> None:
+    provider = provider_of("10.9.0.34")
+
+    class Full(HostMemory):
+        def put(self, array: Any) -> GpuArray:
+            raise RuntimeError(f"no memory for {array.nbytes} bytes")
+
+    provider._memory = Full()
+    found = judged("10.9.0.34", "int8_calibrated-fp32", "calibration", provider)
+    assert found.message == ("TensorRTError: the calibrator failed: RuntimeError: no memory for 30720 bytes")
 
 
 def test_weights_are_streamed_within_a_budget_that_is_set_before_there_is_a_context() -> None:
@@ -219,6 +264,7 @@ def test_memory_is_given_back_when_a_run_fails() -> None:
         ("fp8_qdq-fp16", "9.3.0", "9.0", "FP8 constants are taken from TensorRT 10.0 on"),
         ("fp8_qdq-fp16", "10.0.1", "8.6", "FP8 needs compute capability 8.9"),
         ("int4_weights-fp16", "9.3.0", "9.0", "INT4 came with TensorRT 10.0"),
+        ("int8_calibrated-fp32", "11.0.0.114", "9.0", "calibrators and implicit INT8 left with TensorRT 11.0"),
         ("gemm_bias-fp16", "8.5.3", "9.0", "from 8.6 on"),
         ("gemm_bias-fp16", "12.0.0", "9.0", "not implemented for release 12.0.0: signature unknown"),
     ],

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import json
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pytest_trtcheck._suites.support.reasons import below, first_of, older
@@ -27,6 +28,8 @@ OPTIMIZATION_LEVEL = 1
 """Building is most of the time here. Level 1 still times a few kernels, where 0 takes the first that works."""
 PRECISIONS = ("fp16", "bf16", "int8", "fp8_e4m3")
 """Types that a weakly typed network must be allowed."""
+CALIBRATORS_UNTIL = "11.0"
+"""First release without calibrators."""
 ALWAYS = frozenset({"inspect", "timing_cache", "refit", "contexts", "version_compatible", "onnx"})
 """Abilities that every release has."""
 _RELEASE_AT = 24
@@ -52,6 +55,10 @@ class TensorRTEngines:
             (where.device != "cuda", "TensorRT runs on GPUs only"),
             (older(where, "tensorrt", "8.6"), "the adapter knows TensorRT from 8.6 on"),
             (not older(where, "tensorrt", "12"), f"not implemented for release {release}: signature unknown"),
+            (
+                case.calibrated and not older(where, "tensorrt", CALIBRATORS_UNTIL),
+                f"calibrators and implicit INT8 left with TensorRT {CALIBRATORS_UNTIL}; INT8 goes through Q/DQ",
+            ),
             ("bf16" in used and older(where, "tensorrt", "9.0"), "bf16 came with TensorRT 9.0"),
             ("bf16" in used and below(where, "8.0"), "bf16 needs compute capability 8.0"),
             ("fp8_e4m3" in used and older(where, "tensorrt", "10.0"), "FP8 constants are taken from TensorRT 10.0 on"),
@@ -70,12 +77,16 @@ class TensorRTEngines:
 
     def build(self, case: EngineCase, weights: Mapping[str, np.ndarray], request: BuildRequest) -> Built:
         """Build a plan; Refused where TensorRT says that it has no kernel, TensorRTError where it fails otherwise."""
+        from pytest_trtcheck._suites.engine.calibrator import Calibrating
         from pytest_trtcheck._suites.engine.layers import Layers
 
         api = TensorRT(self._module)
         precisions = [one for one in PRECISIONS if one in case.graph.dtypes.values()]
         try:
-            with api.draft(precisions=precisions) as draft:
+            calibrating = Calibrating(api, self.memory, request) if case.calibrated else None
+            # A strongly typed network takes no calibrator.
+            draft_of = partial(api.draft, strongly_typed=False) if calibrating else api.draft
+            with draft_of(precisions=["int8"] if calibrating else precisions) as draft:
                 draft.limit(workspace=request.workspace_bytes, optimization_level=OPTIMIZATION_LEVEL)
                 layers = Layers(draft, case, weights)
                 if "onnx" in request.options or request.model:
@@ -84,11 +95,14 @@ class TensorRTEngines:
                     layers.add()
                 _set_profile(draft, case)
                 _set_options(draft, request)
-                plan = bytes(draft.plan())
+                if not draft.strongly_typed and not calibrating:
+                    draft.config.set_flag(api.module.BuilderFlag.OBEY_PRECISION_CONSTRAINTS)
+                plan = bytes(calibrating.plan(draft) if calibrating else draft.plan())
                 cache = b"" if request.timing_cache is None else _timing_cache(draft)
         except TensorRTRefusal as refusal:
             raise Refused(str(refusal)) from refusal
-        return Built(plan, cache, self._layers(api, plan) if "inspect" in request.options else None)
+        told = self._layers(api, plan) if "inspect" in request.options else None
+        return Built(plan, cache, told, calibrating.result() if calibrating else None)
 
     def load(self, plan: bytes, options: frozenset[str] = frozenset()) -> TensorRTSession:
         """Load a plan, by the lean runtime where that is asked for."""
@@ -211,8 +225,6 @@ def _set_options(draft: Draft, request: BuildRequest) -> None:
     for option, flag in flags.items():
         if option in request.options:
             config.set_flag(getattr(trt.BuilderFlag, flag))
-    if not draft.strongly_typed:
-        config.set_flag(trt.BuilderFlag.OBEY_PRECISION_CONSTRAINTS)
     if "hardware_compatible" in request.options:
         config.hardware_compatibility_level = trt.HardwareCompatibilityLevel.AMPERE_PLUS
     if "inspect" in request.options:
