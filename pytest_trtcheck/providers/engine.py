@@ -233,10 +233,11 @@ class EngineProvider(Protocol):
     library: ``why_not`` and ``abilities`` are asked while planning, in a process that loads nothing native.
 
     More attributes may be there. ``component``: the library's key in the stack vocabulary; the provider is left out
-    where that is not found. ``factory``: ``module:callable`` that makes the provider in a fresh process; without it
-    plans are not loaded in another process than the one that built them. ``needs_gpu``: True where nothing can be built
-    without one; its checks are then told as not run. ``used_bytes()``: memory of the GPU in use.
-    ``of_other_release(plan)``: the plan as another release would have marked it, empty where that cannot be told.
+    where that is not found. ``beside``: keys of more components that must be there. ``factory``: ``module:callable``
+    that makes the provider in a fresh process; without it plans are not loaded in another process than the one that
+    built them. ``needs_gpu``: True where nothing can be built without one; its checks are then told as not run.
+    ``used_bytes()``: memory of the GPU in use. ``of_other_release(plan)``: the plan as another release would have
+    marked it, empty where that cannot be told.
     """
 
     name: str

@@ -79,7 +79,7 @@ class Calibrating:
 def _make(base: Any, calibrating: Calibrating) -> Any:
     """Return a calibrator of the installed class, which is known at run time only; no call of it raises."""
 
-    class Calibrator(base):  # type: ignore[misc, valid-type]
+    class Calibrator(base):  # type: ignore[misc]
         def get_batch_size(self) -> int:
             """Return 1: where the batch is a dimension like any other, nothing is multiplied by it."""
             return 1

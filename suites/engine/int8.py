@@ -26,8 +26,9 @@ def largest_of(
     found: dict[str, float] = {}
     for batch in batches:
         values = Arithmetic(case.graph).values(weights, batch)
-        for name in values.keys() - weights.keys():
-            found[name] = max(found.get(name, 0.0), float(np.abs(values[name]).max()))
+        for name, array in values.items():
+            if name not in weights:
+                found[name] = max(found.get(name, 0.0), float(np.abs(array).max()))
     return found
 
 
@@ -40,10 +41,10 @@ def believable_ranges(
     """
     if calibration is None:
         raise WrongError("expected what the calibrator found, found nothing: no calibrator was in this build")
-    given = 0 if request.calibration_cache else len(request.batches)
-    if calibration.taken != given:
-        beside = " beside a calibration cache" if request.calibration_cache else ""
-        raise WrongError(f"the calibrator was asked for {calibration.taken} batches{beside}, expected {given}")
+    if request.calibration_cache and calibration.taken:
+        raise WrongError(f"the calibrator was asked for {calibration.taken} batches beside a calibration cache")
+    if not request.calibration_cache and calibration.taken != len(request.batches):
+        raise WrongError(f"the calibrator was asked for {calibration.taken} of {len(request.batches)} batches")
     if not calibration.cache:
         raise WrongError("the calibrator wrote no cache")
     inputs = [one.name for one in case.graph.inputs]

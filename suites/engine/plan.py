@@ -121,8 +121,7 @@ def _make_plan(config: pytest.Config, run: Run) -> Plan:
     idle: list[Idle] = []
     for provider in found.usable:
         try:
-            component = ask(partial(component_of, provider))
-            if component and component not in where.versions:
+            if not components_of(provider) <= where.versions.keys():
                 continue
             if where.device != "cuda" and getattr(provider, "needs_gpu", False):
                 idle += [Idle(provider, check) for check in sorted({*CHECK_OF_ASPECT.values()})]
@@ -139,6 +138,12 @@ def _make_plan(config: pytest.Config, run: Run) -> Plan:
         if able and lacking:
             left_out.append(f"engine: {provider.name} has no {', '.join(lacking)} here")
     return Plan(tuple(checks), tuple(broken), tuple(unsupported), tuple(left_out), tuple(idle))
+
+
+def components_of(provider: EngineProvider) -> frozenset[str]:
+    """Return the components without which a provider is left out."""
+    beside: tuple[str, ...] = ask(lambda: tuple(map(str, getattr(provider, "beside", ()))))
+    return frozenset(filter(None, (ask(partial(component_of, provider)), *beside)))
 
 
 def where_of(run: Run) -> Where:

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_trtcheck._suites.engine.plan import BROKEN_HOOK_CHECK, CHECK_OF_ASPECT, plan_of
+from pytest_trtcheck._suites.engine.plan import BROKEN_HOOK_CHECK, CHECK_OF_ASPECT, components_of, plan_of
 from pytest_trtcheck.model.report import Reason
-from pytest_trtcheck.providers.base import component_of
 from pytest_trtcheck.session import compared, fail, measured, not_run, run_of
 
 if TYPE_CHECKING:
@@ -46,11 +45,10 @@ def _idle_marks(idle: Idle) -> list[pytest.MarkDecorator]:
 
 
 def _marks(planned: Planned) -> list[pytest.MarkDecorator]:
-    component = component_of(planned.provider)
     return [
         pytest.mark.trtcheck_check(CHECK_OF_ASPECT[planned.aspect]),
         pytest.mark.trtcheck_provider(planned.provider.name, *sorted({*planned.case.features, planned.aspect})),
-        pytest.mark.trtcheck_needs("numpy", *([component] if component else [])),
+        pytest.mark.trtcheck_needs("numpy", *sorted(components_of(planned.provider))),
         pytest.mark.trtcheck_group(f"{planned.provider.name}-{planned.case.name}"),
     ]
 

@@ -35,6 +35,7 @@ except TensorRTError as error:
 """
 _PROVIDER = """
 import numpy as np
+from pytest_trtcheck._suites.engine.calibrator import Calibrating, _make
 from pytest_trtcheck._suites.engine.cases import cases
 from pytest_trtcheck._suites.engine.layers import weights_of
 from pytest_trtcheck._suites.engine.numerics import Drawn
@@ -54,6 +55,15 @@ for dtype in ("fp32", "fp16", "int32", "int8"):
     assert weights.dtype == api.dtype(dtype) and weights.size == 6
     assert np.array_equal(weights.numpy(), np.arange(6)), dtype
 api.module.Permutation([0, 2, 1, 3])
+calibrating = Calibrating(api, None, BuildRequest(calibration_cache=b"TRT-8600-x"))
+calibrator = _make(calibrating._base, calibrating)
+assert isinstance(calibrator, api.module.IInt8Calibrator)
+assert calibrator.get_batch_size() == 1 and calibrator.get_batch(["x"]) is None
+assert calibrator.read_calibration_cache() == b"TRT-8600-x"
+calibrator.write_calibration_cache(memoryview(b"found"))
+assert calibrating.cache == b"found" and not calibrating.problems
+assert hasattr(api.module.BuilderFlag, "PREFER_PRECISION_CONSTRAINTS")
+assert hasattr(api.module.IBuilderConfig, "int8_calibrator")
 try:
     provider.build(able[0], Drawn.of(able[0], 0).weights, BuildRequest())
 except Exception as error:
@@ -92,7 +102,7 @@ def test_the_adapter_fits_tensorrt_8_6_0(real_stack: Use, tmp_path: Path) -> Non
 def test_the_engine_provider_goes_as_far_as_the_driver(real_stack: Use, tmp_path: Path) -> None:  # noqa: F811
     done = real_stack("tensorrt-8.6.0-numpy").run("-c", _PROVIDER, folder=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "cases: 15" in done.stdout
+    assert "cases: 16" in done.stdout
     if "memory:" in done.stdout:
         assert "memory: cudaStreamCreate: cudaError" in done.stdout
         assert "build: TensorRT 8.6.0 failed to make a Builder" in done.stdout

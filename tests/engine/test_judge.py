@@ -183,3 +183,38 @@ def test_cases_and_what_a_provider_says_of_them_are_plain_data() -> None:
     assert json.dumps(sorted(GEMM.features)) == '["dynamic", "fp16", "gemm"]'
     assert Standin().why_not(GEMM, Where("cpu")) == ""
     assert GEMM.outside() == {"batch": 5}
+
+
+CALIBRATED = CASES["int8_calibrated-fp32"]
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("calibrator_ignored", "the calibrator was asked for 0 of 4 batches"),
+        ("first_batch_only", "the calibrator was asked for 1 of 4 batches"),
+        ("batches_of_other_input", "tensor narrow was calibrated for magnitudes up to 32, expected 0.5 to 2.0 times 1"),
+        ("scale_of_other_tensor", "output from_broad at fixed shapes"),
+        ("calibration_cache_ignored", "asked for 4 batches beside a calibration cache"),
+        ("calibration_cache_misread", "the second has other ranges of"),
+        ("no_calibration_cache", "the calibrator wrote no cache"),
+    ],
+)
+def test_what_is_wrong_with_a_calibration_is_told(name: str, words: str) -> None:
+    assert words in judged(name, case=CALIBRATED)
+
+
+def test_a_provider_without_a_calibrator_is_told() -> None:
+    class Silent(Standin):
+        def build(self, case: EngineCase, weights: Mapping[str, Any], request: BuildRequest) -> Built:
+            return Built(super().build(case, weights, request).plan)
+
+    found = Bench(CALIBRATED, Silent(), 1).judge("numbers")
+    assert found.message == "expected what the calibrator found, found nothing: no calibrator was in this build"
+
+
+def test_a_second_build_takes_the_first_ones_calibration_cache() -> None:
+    bench = Bench(CALIBRATED, Standin(), 1)
+    found = bench.judge("calibration")
+    assert (found.state, found.message) == ("passed", "ranges narrow 1, broad 32; layers in fp32")
+    assert [figure.name for figure in bench.measurements] == ["build", "build with that calibration cache"]

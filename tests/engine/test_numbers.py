@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from unittest.mock import ANY
 
 import pytest
 
@@ -12,7 +13,8 @@ np = pytest.importorskip("numpy")
 
 from pytest_trtcheck._suites.engine.cases import cases  # noqa: E402
 from pytest_trtcheck._suites.engine.evaluate import Arithmetic, Disturbed, Plain  # noqa: E402
-from pytest_trtcheck._suites.engine.numerics import Drawn, rounded  # noqa: E402
+from pytest_trtcheck._suites.engine.int8 import read_cache, write_cache  # noqa: E402
+from pytest_trtcheck._suites.engine.numerics import Drawn, quantized, rounded  # noqa: E402
 from pytest_trtcheck._suites.engine.reference import make_reference  # noqa: E402
 from pytest_trtcheck._suites.engine.sketch import Sketch  # noqa: E402
 from pytest_trtcheck.model.level import Level  # noqa: E402
@@ -192,3 +194,53 @@ def test_nothing_of_a_reference_is_infinite_or_not_a_number(case: EngineCase) ->
 
 def test_a_single_is_what_struct_says() -> None:
     assert rounded(np.array([0.1]), "fp32")[0] == struct.unpack("f", struct.pack("f", 0.1))[0]
+
+
+def test_int8_rounds_to_a_step_of_the_range_and_cuts_off_beyond() -> None:
+    values = np.array([0.0, 0.4, 0.6, -1.5, 126.6, 300.0, -300.0])
+    assert quantized(values, 127.0).tolist() == [0, 0, 1, -2, 127, 127, -128]
+    assert np.allclose(quantized(values / 8, 127.0 / 8), quantized(values, 127.0) / 8)
+    assert quantized(values, 0.0) is values
+    drawn = quantized(np.zeros(4000), 127.0, np.random.default_rng(0))
+    assert -0.5 <= drawn.min() < -0.49 < 0.49 < drawn.max() <= 0.5
+
+
+def test_the_error_of_a_calibrated_product_is_the_one_that_is_derived() -> None:
+    """Variance ``(s^2 sum k^2 + t^2 sum x^2) / 12`` of a convolution, by what plain rounding does and by drawing."""
+    sketch = Sketch("fp32")
+    x = sketch.input("x", 2, 32, 12, 10, fill="even")
+    y = sketch.op(
+        "conv", x, sketch.weight("k", 32, 32, 3, 3, spread=1 / 17), sketch.weight("b", 32), padding=0, stride=1
+    )
+    case = EngineCase("one", sketch.graph((y, "y")), "fp32", calibrated=True)
+    drawn = Drawn.of(case, 0)
+    inputs, kernel = drawn.inputs(case, {}), drawn.weights["k"]
+    # The output's own step is left out by a range that makes it nearly nothing.
+    ranges = {"x": 1.0, "y": 0.0}
+    exact = Arithmetic(case.graph).values(drawn.weights, inputs)["y"]
+    step, kernels_step = 1 / 127, float(np.abs(kernel).max()) / 127
+    terms = 32 * 9
+    derived = (
+        step**2 * terms * np.square(kernel).mean() + kernels_step**2 * terms * np.square(inputs["x"]).mean()
+    ) / 12
+    for arithmetic in (Plain(case.graph, ranges), Disturbed(case.graph, 0, sums=False, ranges=ranges)):
+        found = arithmetic.values(drawn.weights, inputs)["y"] - exact
+        assert np.isclose(np.square(found).mean(), derived, rtol=0.05)
+
+
+def test_a_calibration_cache_is_read_as_tensorrt_writes_it() -> None:
+    cache = b"TRT-8601-EntropyCalibration2\ndata: 3c008912\n(Unnamed Layer* 3) [Shuffle]_output: 0\na: b: 3c010a14\n"
+    found = read_cache(cache)
+    assert found == {"data": pytest.approx(0.99634, rel=1e-4), "(Unnamed Layer* 3) [Shuffle]_output": 0, "a: b": ANY}
+    assert found["a: b"] == pytest.approx(1.00027, rel=1e-4)
+    assert read_cache(write_cache({"x": 3.5, "y": 0.25}, "TRT-1-x")) == {
+        "x": pytest.approx(3.5), "y": pytest.approx(0.25),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "cache", [b"", b"nothing", b"TRT-1-x\nno scale", b"TRT-1-x\nx: zzzz", b"TRT-1-x\nx: 3c00891200"]
+)
+def test_what_is_no_calibration_cache_is_told(cache: bytes) -> None:
+    with pytest.raises(ValueError, match="calibration cache"):
+        read_cache(cache)

@@ -51,8 +51,12 @@ class Absent(Standin):
     name = "absent"
     component = "vllm"
 
+class AbsentBeside(Standin):
+    name = "absent_beside"
+    beside = ("vllm",)
+
 def pytest_trtcheck_engine_providers():
-    return [Standin(), Crashing(), Lying(), Choosy(), Absent()]
+    return [Standin(), Crashing(), Lying(), Choosy(), Absent(), AbsentBeside()]
 """
 CASE = "gemm_bias-fp16"
 
