@@ -36,11 +36,12 @@ def provider_here() -> tuple[Any, Where]:
 
 def timed(provider: Any, case: EngineCase) -> tuple[float, float, float, int]:
     """Return seconds to build cold, to build with the timing cache, to load; and the size of the plan in bytes."""
-    weights = Drawn.of(case, 0).weights
+    drawn = Drawn.of(case, 0)
+    weights, batches = drawn.weights, drawn.batches(case) if case.calibrated else ()
     marks = [time.perf_counter()]
-    first = provider.build(case, weights, BuildRequest(timing_cache=b""))
+    first = provider.build(case, weights, BuildRequest(timing_cache=b"", batches=batches))
     marks.append(time.perf_counter())
-    provider.build(case, weights, BuildRequest(timing_cache=first.timing_cache))
+    provider.build(case, weights, BuildRequest(timing_cache=first.timing_cache, batches=batches))
     marks.append(time.perf_counter())
     provider.load(first.plan).close()
     marks.append(time.perf_counter())

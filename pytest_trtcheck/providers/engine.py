@@ -28,7 +28,7 @@ OPS = (
 )  # fmt: skip
 ABILITIES = (
     "inspect", "timing_cache", "refit", "contexts", "version_compatible", "hardware_compatible", "weight_streaming",
-    "onnx", "lean_runtime",
+    "onnx", "lean_runtime", "calibration",
 )  # fmt: skip
 """What a provider may be able to do beside building and running."""
 

@@ -61,6 +61,7 @@ CASES_OF_ASPECT = {
     "bad_input": ("gemm_bias-fp16",),
     "bad_onnx": ("gemm_bias-fp16",),
 }
+_NO_CALIBRATION = "INT8 by calibration is beyond this provider here"
 _ELSEWHERE_AT_QUICK = ("gemm_bias-fp16", "decoder-fp16")
 """A fresh process imports the library again, which takes seconds."""
 
@@ -128,6 +129,8 @@ def _make_plan(config: pytest.Config, run: Run) -> Plan:
                 continue
             refusals = ask(partial(_refusals, provider, chosen, where))
             abilities = ask(partial(_abilities, provider, where))
+            if "calibration" not in abilities:
+                refusals |= {one.name: refusals[one.name] or _NO_CALIBRATION for one in chosen if one.calibrated}
         except UnusableError as error:
             broken.append(BrokenHook(provider.name, f"asked what it can do: {error}"))
             continue

@@ -230,7 +230,8 @@ def test_what_is_out_of_reach_is_said_before(case: str, versions: Where, words: 
 def test_abilities_follow_polygraphy_tensorrt_and_the_gpu() -> None:
     abilities = PolygraphyEngines().abilities
     assert abilities(where("10.9.0")) == {
-        "timing_cache", "contexts", "version_compatible", "hardware_compatible", "weight_streaming",
+        "timing_cache", "contexts", "version_compatible", "hardware_compatible", "weight_streaming", "calibration",
     }  # fmt: skip
     assert "weight_streaming" not in abilities(where("10.9.0", polygraphy="0.49.0"))
     assert "hardware_compatible" not in abilities(where("8.6.1", "7.5"))
+    assert "calibration" not in abilities(where("11.0.0.114"))

@@ -278,6 +278,8 @@ def test_abilities_follow_release_gpu_and_what_is_installed() -> None:
     assert "weight_streaming" not in abilities(where("9.3.0"))
     assert "weight_streaming" in abilities(where("10.0.1"))
     assert "hardware_compatible" not in abilities(where("10.0.1", "7.5"))
+    assert "calibration" in abilities(where("10.16.1.11"))
+    assert "calibration" not in abilities(where("11.0.0.114"))
     lean = {"tensorrt-lean-cu13": "11.4.0.106"}
     assert "lean_runtime" in abilities(where("11.4.0.106", **lean))
     assert "lean_runtime" in abilities(where("11.0.0.114", **lean))

@@ -93,9 +93,11 @@ def test_each_provider_is_judged_by_itself(pytester: pytest.Pytester) -> None:
     assert choosy == {"numbers", "outside"}
     cells = {(cell["provider"], cell["feature"]): cell for cell in report["support"]}
     assert cells["choosy", "fp16"]["words"] == "fp32 only"
+    assert cells["choosy", "int8_calibrated"]["words"] == "INT8 by calibration is beyond this provider here"
     left_out = [line for line in report["not_looked_at"] if line.startswith("engine: choosy")]
     lacking = (
-        "inspect, timing_cache, contexts, version_compatible, hardware_compatible, weight_streaming, onnx, lean_runtime"
+        "inspect, timing_cache, contexts, version_compatible, hardware_compatible, weight_streaming, onnx, "
+        "lean_runtime, calibration"
     )
     assert left_out == [f"engine: choosy has no {lacking} here"]
     assert report["verdict"] == "rejected"

@@ -71,6 +71,7 @@ class TensorRTEngines:
         more = {
             "hardware_compatible": not below(where, "8.0"),
             "weight_streaming": not older(where, "tensorrt", "10.0"),
+            "calibration": older(where, "tensorrt", CALIBRATORS_UNTIL),
             "lean_runtime": _has_lean_runtime(where),
         }
         return ALWAYS | {name for name, is_here in more.items() if is_here}

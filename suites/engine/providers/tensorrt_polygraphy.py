@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_trtcheck._suites.engine.providers.tensorrt import OPTIMIZATION_LEVEL, TensorRTEngines
+from pytest_trtcheck._suites.engine.providers.tensorrt import CALIBRATORS_UNTIL, OPTIMIZATION_LEVEL, TensorRTEngines
 from pytest_trtcheck._suites.support.reasons import below, first_of, older
 from pytest_trtcheck.providers.engine import BuildRequest, Built, Calibration
 
@@ -57,6 +57,7 @@ class PolygraphyEngines:
     def abilities(self, where: Where) -> frozenset[str]:
         """Return what Polygraphy, the release and the GPU can."""
         more = {
+            "calibration": older(where, "tensorrt", CALIBRATORS_UNTIL),
             "hardware_compatible": not below(where, "8.0"),
             "weight_streaming": not (older(where, "tensorrt", "10.0") or older(where, "polygraphy", "0.49.9")),
         }
