@@ -2,10 +2,11 @@
 
 The reference computes prompt and answer at once in fp64. It does so a second time plainly in the dtype of the backend,
 rounding after every step, with angles of the rotation in fp32 as all serving software has them; how far the two are
-apart is measured, not guessed. The *resolution* is twice (in fp16 and bf16 four times) the largest error of a difference
-of two log-probabilities, over all places of the answer, plus three roundings of the largest logit, plus what summing it
-in another order may cost (the rule of ``suites/support/tolerance.py``). An answer may come out nearly exact by chance: none is held to more than
-the root mean square over prompt and answer, nor to more than that over questions of every kind.
+apart is measured, not guessed. The *resolution* is twice the largest error of a difference of two log-probabilities (in
+fp16 and bf16 four times), over all places of the answer, plus three roundings of the largest logit, plus what summing
+it in another order may cost (the rule of ``suites/support/tolerance.py``). An answer may come out nearly exact by
+chance: none is held to more than the root mean square over prompt and answer, nor to more than that over questions of
+every kind.
 
 Two tokens nearer to one another than the resolution are a tie in this dtype, and either is right. A backend whose
 differences are all within the resolution ``d`` tells the log-probability of a token with share ``p`` to within
