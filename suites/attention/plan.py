@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_trtcheck._suites.attention.cases import cases, left_out
+from pytest_trtcheck._suites.support.hooks import planned_once
 from pytest_trtcheck._suites.support.planning import refusals_of, unsupported_of
 from pytest_trtcheck._suites.support.registry import BrokenHook, UnusableError, ask, find_providers
 from pytest_trtcheck.providers import component_of
@@ -72,10 +73,8 @@ PLAN: pytest.StashKey[Plan] = pytest.StashKey()
 
 
 def plan_of(config: pytest.Config, run: Run) -> Plan:
-    """Return the plan of this process; made once, so that every hook is called once."""
-    if PLAN not in config.stash:
-        config.stash[PLAN] = _make_plan(config, run)
-    return config.stash[PLAN]
+    """Return the plan of this process."""
+    return planned_once(config, run, PLAN, _make_plan)
 
 
 def _make_plan(config: pytest.Config, run: Run) -> Plan:

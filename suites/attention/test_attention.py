@@ -15,24 +15,24 @@ from pytest_trtcheck._suites.attention.plan import (
     features_of,
     plan_of,
 )
+from pytest_trtcheck._suites.support.hooks import plans_hooks, test_hook
 from pytest_trtcheck.model.report import Reason
 from pytest_trtcheck.providers import component_of
 from pytest_trtcheck.session import compared, fail, not_run, run_of
 
 if TYPE_CHECKING:
     from pytest_trtcheck._suites.attention.workbench import Workbench
-    from pytest_trtcheck._suites.support.registry import BrokenHook
     from pytest_trtcheck.providers import AttentionCase, AttentionProvider
     from pytest_trtcheck.session.run import Run
+
+__all__ = ["test_case", "test_hook"]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Plan pairs of case and provider, and note what cannot run here."""
     run = run_of(metafunc.config)
     plan = plan_of(metafunc.config, run)
-    if "hook" in metafunc.fixturenames:
-        mark = pytest.mark.trtcheck_check(BROKEN_HOOK_CHECK)
-        metafunc.parametrize("hook", [pytest.param(hook, id=hook.plugin, marks=mark) for hook in plan.broken])
+    if plans_hooks(metafunc, plan.broken, BROKEN_HOOK_CHECK):
         return
     run.unsupported += plan.unsupported
     run.left_out += plan.left_out
@@ -61,11 +61,6 @@ def _marks(case: AttentionCase, provider: AttentionProvider) -> list[pytest.Mark
         pytest.mark.trtcheck_needs(*dict.fromkeys((*NEEDS, *([component] if component else [])))),
         pytest.mark.trtcheck_group(case.name),
     ]
-
-
-def test_hook(hook: BrokenHook, request: pytest.FixtureRequest) -> None:
-    """Tell of providers that could not be had, each plugin once."""
-    fail(request, hook.words, f"{hook.plugin}: {hook.words}")
 
 
 def test_case(case: AttentionCase, provider: AttentionProvider, too_slow: str, request: pytest.FixtureRequest) -> None:

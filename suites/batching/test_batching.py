@@ -11,11 +11,11 @@ from pytest_trtcheck._suites.batching.plan import plan_of
 from pytest_trtcheck._suites.batching.scenarios import HOOK_CHECK, Scenario
 from pytest_trtcheck._suites.probe_llm.checks import bench, run_check
 from pytest_trtcheck._suites.probe_llm.planning import Planned, marks_of
-from pytest_trtcheck.session import fail, run_of
+from pytest_trtcheck._suites.support.hooks import plans_hooks, test_hook
+from pytest_trtcheck.session import run_of
 
 if TYPE_CHECKING:
     from pytest_trtcheck._suites.probe_llm.bench import Bench
-    from pytest_trtcheck._suites.support.registry import BrokenHook
 
 __all__ = ["bench", "test_hook", "test_scenario"]
 
@@ -24,9 +24,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Plan pairs of scenario and backend, and note what cannot run here."""
     run = run_of(metafunc.config)
     plan = plan_of(metafunc.config, run)
-    if "hook" in metafunc.fixturenames:
-        mark = pytest.mark.trtcheck_check(HOOK_CHECK)
-        metafunc.parametrize("hook", [pytest.param(hook, id=hook.plugin, marks=mark) for hook in plan.llm.broken])
+    if plans_hooks(metafunc, plan.llm.broken, HOOK_CHECK):
         return
     run.unsupported += plan.llm.unsupported
     deadline = run.settings.deadline_seconds
@@ -42,11 +40,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             for scenario, planned in plan.pairs
         ],
     )
-
-
-def test_hook(hook: BrokenHook, request: pytest.FixtureRequest) -> None:
-    """Tell of backends that could not be had, each plugin once."""
-    fail(request, hook.words, f"{hook.plugin}: {hook.words}")
 
 
 def test_scenario(scenario: Scenario, planned: Planned, bench: Bench, request: pytest.FixtureRequest) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from pytest_trtcheck._suites.decoding.cases import DecodingCase, cases
 from pytest_trtcheck._suites.probe_llm.planning import LlmPlan, Planned, dtypes_on, make_plan
+from pytest_trtcheck._suites.support.hooks import planned_once
 
 if TYPE_CHECKING:
     from pytest_trtcheck.session.run import Run
@@ -28,12 +29,14 @@ PLAN: pytest.StashKey[Plan] = pytest.StashKey()
 
 
 def plan_of(config: pytest.Config, run: Run) -> Plan:
-    """Return the plan of this process; made once."""
-    if PLAN not in config.stash:
-        level, where = run.settings.level, run.where
-        made = [one for dtype in dtypes_on(where.device) for one in cases(level, dtype, run.draw_seed())]
-        found = {(one.case.setup, one.name): one for one in made}
-        plan = make_plan(config, SUITE, [one.case for one in made], where, level, most_dtypes=1, with_told=False)
-        pairs = tuple((found[entry.case.setup, entry.case.name], entry) for entry in plan.planned)
-        config.stash[PLAN] = Plan(plan, pairs)
-    return config.stash[PLAN]
+    """Return the plan of this process."""
+    return planned_once(config, run, PLAN, _make_plan)
+
+
+def _make_plan(config: pytest.Config, run: Run) -> Plan:
+    level, where = run.settings.level, run.where
+    made = [one for dtype in dtypes_on(where.device) for one in cases(level, dtype, run.draw_seed())]
+    found = {(one.case.setup, one.name): one for one in made}
+    plan = make_plan(config, SUITE, [one.case for one in made], where, level, most_dtypes=1, with_told=False)
+    pairs = tuple((found[entry.case.setup, entry.case.name], entry) for entry in plan.planned)
+    return Plan(plan, pairs)

@@ -7,23 +7,23 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_trtcheck._suites.engine.plan import BROKEN_HOOK_CHECK, CHECK_OF_ASPECT, components_of, plan_of
+from pytest_trtcheck._suites.support.hooks import plans_hooks, test_hook
 from pytest_trtcheck.model.report import Reason
 from pytest_trtcheck.session import compared, fail, measured, not_run, run_of
 
 if TYPE_CHECKING:
     from pytest_trtcheck._suites.engine.judge import Bench
     from pytest_trtcheck._suites.engine.plan import Idle, Planned
-    from pytest_trtcheck._suites.support.registry import BrokenHook
     from pytest_trtcheck.providers import EngineCase, EngineProvider
+
+__all__ = ["test_engine", "test_hook", "test_without_gpu"]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Plan checks, and note what cannot run here."""
     run = run_of(metafunc.config)
     plan = plan_of(metafunc.config, run)
-    if "hook" in metafunc.fixturenames:
-        mark = pytest.mark.trtcheck_check(BROKEN_HOOK_CHECK)
-        metafunc.parametrize("hook", [pytest.param(hook, id=hook.plugin, marks=mark) for hook in plan.broken])
+    if plans_hooks(metafunc, plan.broken, BROKEN_HOOK_CHECK):
         return
     if "idle" in metafunc.fixturenames:
         metafunc.parametrize(
@@ -51,11 +51,6 @@ def _marks(planned: Planned) -> list[pytest.MarkDecorator]:
         pytest.mark.trtcheck_needs("numpy", *sorted(components_of(planned.provider))),
         pytest.mark.trtcheck_group(f"{planned.provider.name}-{planned.case.name}"),
     ]
-
-
-def test_hook(hook: BrokenHook, request: pytest.FixtureRequest) -> None:
-    """Tell of providers that could not be had, each plugin once."""
-    fail(request, hook.words, f"{hook.plugin}: {hook.words}")
 
 
 def test_without_gpu(idle: Idle, request: pytest.FixtureRequest) -> None:

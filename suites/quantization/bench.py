@@ -68,11 +68,15 @@ def evaluate(task: Task, matrix: Matrix) -> dict[str, Verdict]:
     """Bring the backend up, ask it all parts, and return a verdict for each."""
     recorded = figures(matrix, task.setup.quantization, task.setup.kv_dtype, task.setup.dtype)
     assert recorded is not None, task.setup
+    with one_thread(), pinned():
+        return _evaluated(task, recorded, matrix)
+
+
+def _evaluated(task: Task, recorded: Figures, matrix: Matrix) -> dict[str, Verdict]:
     session: LlmSession | None = None
     try:
-        with one_thread(), pinned():
-            session = task.backend.open(task.setup, task.model, task.where)
-            return _parts(task, session, recorded, matrix)
+        session = task.backend.open(task.setup, task.model, task.where)
+        return _parts(task, session, recorded, matrix)
     except (Refused, NotImplementedError) as refusal:
         refused = Verdict(Judgement(REFUSED, first_line(refusal, _MOST_WORDS)))
         return dict.fromkeys(task.parts, refused)

@@ -11,6 +11,7 @@ import pytest
 
 from pytest_trtcheck._suites.probe_llm.planning import backends_of
 from pytest_trtcheck._suites.quantization.cases import PARTS, SETUPS, candidates, case_of, setups
+from pytest_trtcheck._suites.support.hooks import planned_once
 from pytest_trtcheck._suites.support.registry import BrokenHook, UnusableError, ask
 from pytest_trtcheck.model.report import Unsupported
 from pytest_trtcheck.providers import component_of
@@ -55,10 +56,8 @@ PLAN: pytest.StashKey[Plan] = pytest.StashKey()
 
 
 def plan_of(config: pytest.Config, run: Run) -> Plan:
-    """Return the plan of this process; made once, so that every hook is called once."""
-    if PLAN not in config.stash:
-        config.stash[PLAN] = _make_plan(config, run)
-    return config.stash[PLAN]
+    """Return the plan of this process."""
+    return planned_once(config, run, PLAN, _make_plan)
 
 
 def _make_plan(config: pytest.Config, run: Run) -> Plan:

@@ -9,6 +9,7 @@ import pytest
 from pytest_trtcheck._suites.quantization import NEEDS
 from pytest_trtcheck._suites.quantization.cases import BROKEN_HOOK_CHECK, PARTS
 from pytest_trtcheck._suites.quantization.plan import plan_of
+from pytest_trtcheck._suites.support.hooks import plans_hooks, test_hook
 from pytest_trtcheck.model.report import Reason
 from pytest_trtcheck.providers import Model, component_of
 from pytest_trtcheck.providers.llm import open_seconds_of
@@ -18,17 +19,16 @@ from pytest_trtcheck.session import fail, measured, not_run, run_of
 if TYPE_CHECKING:
     from pytest_trtcheck._suites.quantization.bench import Verdict
     from pytest_trtcheck._suites.quantization.plan import Pair
-    from pytest_trtcheck._suites.support.registry import BrokenHook
     from pytest_trtcheck.session.run import Run
+
+__all__ = ["test_hook", "test_part"]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Plan the parts of every pair of backend and setup, and note what cannot run here."""
     run = run_of(metafunc.config)
     plan = plan_of(metafunc.config, run)
-    if "hook" in metafunc.fixturenames:
-        mark = pytest.mark.trtcheck_check(BROKEN_HOOK_CHECK)
-        metafunc.parametrize("hook", [pytest.param(hook, id=hook.plugin, marks=mark) for hook in plan.broken])
+    if plans_hooks(metafunc, plan.broken, BROKEN_HOOK_CHECK):
         return
     run.unsupported += plan.unsupported
     run.left_out += plan.left_out
@@ -55,11 +55,6 @@ def _marks(pair: Pair, part: str, deadline_seconds: float) -> list[pytest.MarkDe
         pytest.mark.trtcheck_group(pair.name),
         pytest.mark.trtcheck_deadline(deadline),
     ]
-
-
-def test_hook(hook: BrokenHook, request: pytest.FixtureRequest) -> None:
-    """Tell of backends that could not be had, each plugin once."""
-    fail(request, hook.words, f"{hook.plugin}: {hook.words}")
 
 
 def test_part(pair: Pair, part: str, request: pytest.FixtureRequest) -> None:
