@@ -1,13 +1,13 @@
 #!/bin/bash
 # Run the engine suite with TensorRT 8.6.0 on a GPU host without network and without a Python 3.10.
-#   bash bench/gpu_host_tensorrt.sh pack VENV PYTHON_PREFIX   here: folders .trt86/NN with one part of 60 MiB, to be carried
-#   bash bench/gpu_host_tensorrt.sh keep                      there, after each load: moves what came to $TRT86
+#   bash bench/gpu_host_tensorrt.sh pack VENV PYTHON_PREFIX   here: folders .trt86/NN with one part of 42 MiB, to be carried
+#   bash bench/gpu_host_tensorrt.sh keep                      there, after each load: moves what came to $PACKED
 #   bash bench/gpu_host_tensorrt.sh run OUT [LEVEL ...]       there: unpacks, runs, leaves reports and figures in OUT
 #   bash bench/gpu_host_tensorrt.sh try OUT [LEVEL ...]       here: pack's parts through keep and run, in a folder of its own
 # VENV holds tensorrt==8.6.0, nvidia-cudnn-cu12<9, numpy<2 and this project, for Python 3.10; PYTHON_PREFIX is that Python.
 #   WITHOUT_CUBLAS=1   pack leaves cuBLAS out: the host has libcublas.so.12 and libcublasLt.so.12 where its loader looks
 set -eu
-kept=${TRT86:-/tmp/trt86}
+. "${BASH_SOURCE[0]%/*}/packed.sh"
 here=$PWD
 
 pack() {
@@ -24,39 +24,14 @@ pack() {
   for name in "${wanted[@]}" $(cd "$site" && ls -d ./*.dist-info); do
     [ -e "$site/$name" ] && there+=("$name")
   done
-  (cd "$site" && tar -c --exclude=__pycache__ --exclude='*.a' "${there[@]}") | compress >.trt86/site
+  local copy
+  copy=$(thinned "$site" "${there[@]}")
+  tar -c -C "$copy" . | gzip -2 >.trt86/site
+  rm -rf "$copy"
   (cd "$prefix" && tar -c --exclude=__pycache__ --exclude=test --exclude='*.a' --exclude=site-packages --exclude='config-3*' \
-    bin/python3.10 lib/python3.10 $(cd "$prefix" && ls lib/libpython3.10.so* 2>/dev/null)) | compress >.trt86/python
-  git ls-files -z pytest_trtcheck suites matrix bench | tar -c --null -T - | compress >.trt86/tool
-  local part
-  for part in site python tool; do
-    split -b 60M -d -a 3 ".trt86/$part" ".trt86/part-$part-" && rm ".trt86/$part"
-  done
-  local number=0
-  for part in .trt86/part-*; do
-    number=$((number + 1))
-    mkdir "$(printf '.trt86/%02d' $number)" && mv "$part" "$(printf '.trt86/%02d' $number)/"
-  done
-  du -sm .trt86 && ls -l .trt86/*
-}
-
-compress() { if command -v zstd >/dev/null; then zstd -q -T0 -3 -c; else gzip -3 -c; fi; }
-
-keep() { mkdir -p "$kept/parts" && mv .trt86/*/part-* "$kept/parts/" && ls "$kept/parts"; }
-
-# What compress made, whichever way: told by its first bytes. Python's own zstd is used where there is no program.
-unpack() {
-  mkdir -p "$2"
-  cat "$kept"/parts/part-"$1"-* >"$kept/$1.packed"
-  if [ "$(head -c 2 "$kept/$1.packed" | od -An -tx1 | tr -d ' ')" = 1f8b ]; then
-    gzip -dc "$kept/$1.packed" | tar -x -C "$2"
-  elif command -v zstd >/dev/null; then
-    zstd -dc "$kept/$1.packed" | tar -x -C "$2"
-  else
-    python3 -c 'import sys, zstandard; zstandard.ZstdDecompressor().copy_stream(sys.stdin.buffer, sys.stdout.buffer)' \
-      <"$kept/$1.packed" | tar -x -C "$2"
-  fi
-  rm "$kept/$1.packed"
+    bin/python3.10 lib/python3.10 $(cd "$prefix" && ls lib/libpython3.10.so* 2>/dev/null)) | gzip -2 >.trt86/python
+  git ls-files -z pytest_trtcheck suites matrix bench | tar -c --null -T - | gzip -2 >.trt86/tool
+  parts .trt86
 }
 
 run() {
@@ -86,7 +61,7 @@ run() {
 
 case ${1:-} in
   pack) pack "$2" "$3" ;;
-  keep) keep ;;
+  keep) keep .trt86 ;;
   run) shift && run "$@" ;;
   try)
     shift

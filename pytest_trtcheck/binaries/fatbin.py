@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
 MAGIC = struct.pack("<IH", 0xBA55ED50, 1)
-_CONTAINER = struct.Struct("<IHHQ")
-_ENTRY = struct.Struct("<HHIQIIHHIIIQQQ")
+CONTAINER = struct.Struct("<IHHQ")
+ENTRY = struct.Struct("<HHIQIIHHIIIQQQ")
 MAX_ENTRIES = 200_000
 MAX_HEADER_BYTES = 1 << 20
 _BARE_BYTES = 4096
@@ -40,7 +40,7 @@ class Kind(str, Enum):
     OTHER = "other"
 
 
-_KINDS = {1: Kind.PTX, 2: Kind.SASS, 8: Kind.LTO, 16: Kind.SASS}
+KINDS = {1: Kind.PTX, 2: Kind.SASS, 8: Kind.LTO, 16: Kind.SASS}
 
 
 class Code(NamedTuple):
@@ -78,19 +78,19 @@ class Container(NamedTuple):
 
 def read_container(file: BinaryIO, start: int, end: int) -> Container:
     """Return the container that begins at ``start``; FatbinError when its lengths lead beyond ``end``."""
-    _magic, _version, header_size, size = _CONTAINER.unpack(_read(file, start, _CONTAINER.size))
+    _magic, _version, header_size, size = CONTAINER.unpack(_read(file, start, CONTAINER.size))
     at, stop = start + header_size, start + header_size + size
-    if header_size < _CONTAINER.size or stop > end:
+    if header_size < CONTAINER.size or stop > end:
         raise FatbinError(f"a container at byte {start} should end at {stop}, its section at {end}")
     codes: set[Code] = set()
     compressions: set[str] = set()
     has_kernels = False
     for _ in range(MAX_ENTRIES):
-        if at + _ENTRY.size > stop:
+        if at + ENTRY.size > stop:
             return Container(frozenset(codes), frozenset(compressions), stop, has_kernels)
-        fields = _ENTRY.unpack(_read(file, at, _ENTRY.size))
+        fields = ENTRY.unpack(_read(file, at, ENTRY.size))
         length, size = fields[2], fields[3]
-        if not _ENTRY.size <= length <= MAX_HEADER_BYTES or at + length + size > stop:
+        if not ENTRY.size <= length <= MAX_HEADER_BYTES or at + length + size > stop:
             raise FatbinError(f"an entry at byte {at} has lengths {length} and {size}, its container ends at {stop}")
         code, compression = _code(file, fields, at + length)
         has_kernels = has_kernels or not (compression == "none" and _is_bare(file, code, at + length, size))
@@ -102,7 +102,7 @@ def read_container(file: BinaryIO, start: int, end: int) -> Container:
 
 def _code(file: BinaryIO, fields: tuple[int, ...], payload_at: int) -> tuple[Code, str]:
     number, flags = fields[8], fields[11]
-    kind = _KINDS.get(fields[0], Kind.OTHER)
+    kind = KINDS.get(fields[0], Kind.OTHER)
     if not 0 < number <= _MAX_ARCHITECTURE:
         raise FatbinError(f"an entry is for architecture {number}")
     suffix = "f" if flags & _FAMILY else "a" if flags & _ACCELERATED else ""
