@@ -51,8 +51,11 @@ _OF_ARRAYS = {
 """As NumPy names types, and torch with its own name before them."""
 _PRECISIONS = {"fp16": "FP16", "bf16": "BF16", "int8": "INT8", "fp8_e4m3": "FP8"}
 """Members of ``BuilderFlag`` that allow a precision in a weakly typed network; all gone from 11.0."""
-_NO_KERNEL = ("Could not find any implementation", "is not supported", "is unsupported", "Unsupported")
-"""How the builder says in its log that it has nothing for a node."""
+_REFUSALS = (
+    *("Could not find any implementation", "is not supported", "is unsupported", "Unsupported"),
+    "Unable to load library: libnvinfer_lean",
+)
+"""How the builder says in its log that it has nothing for a node, or cannot make a version-compatible plan."""
 _LINES_KEPT = 20
 _LINES_SHOWN = 3
 
@@ -135,7 +138,7 @@ class TensorRT:
     def error(self, doing: str) -> TensorRTError:
         """Return an error with the last lines of the log: 8.6 calls even the lack of a driver a warning."""
         lines = list(self.errors or self.warnings)[-_LINES_SHOWN:] or ["nothing was logged"]
-        kind = TensorRTRefusal if any(words in line for words in _NO_KERNEL for line in self.errors) else TensorRTError
+        kind = TensorRTRefusal if any(words in line for words in _REFUSALS for line in self.errors) else TensorRTError
         return kind(f"TensorRT {self.release} failed to {doing}: {' | '.join(lines)}")
 
     def made(self, factory: str) -> Any:

@@ -154,13 +154,21 @@ def test_a_null_factory_is_named_with_the_log(factory: str) -> None:
         TensorRTAttention(module).run(PLAIN, make_inputs(PLAIN, 0, "cpu"))
 
 
-def test_a_node_without_a_kernel_is_a_refusal() -> None:
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Error Code 10: Could not find any implementation for node {ForeignNode[q...]}",
+        # 8.6.0 on an H200, asked for a version-compatible plan without the package tensorrt-lean.
+        "6: [libLoader.cpp::Impl::293] Error Code 6: Internal Error (Unable to load library: libnvinfer_lean.so.8.6.0)",
+    ],
+)
+def test_what_the_builder_has_nothing_for_is_a_refusal(words: str) -> None:
     module = Standin("11.4.0.106")
     module.failing = {"Builder.build_serialized_network": None}
-    module.logged = ["Error Code 10: Could not find any implementation for node {ForeignNode[q...]}"]
+    module.logged = [words]
     found = verdict(module, TensorRTOperator, PLAIN)
     assert found.state == REFUSED
-    assert "Could not find any implementation" in found.message
+    assert words in found.message
 
 
 def test_without_numpy_old_releases_refuse_and_new_ones_run(monkeypatch: pytest.MonkeyPatch) -> None:
