@@ -143,12 +143,14 @@ def _speculated(seed: int) -> tuple[Request, ...]:
         *questions("repeat", 24, 2, seed),
         *questions("copy", 60, 1, seed),
     ]
-    copies = easy_questions("copy", 2, seed + 1)
-    return (
-        *map(_ask, asked),
-        _ask(copies[0], stop=(copies[0].answer[9:11],)),
-        _ask(copies[1], max_tokens=7),
-    )
+    (cut,) = easy_questions("copy", 1, seed + 1)
+    return (*map(_ask, asked), _ask(cut, max_tokens=7))
+
+
+def _speculated_stop(seed: int) -> tuple[Request, ...]:
+    """Stop words in the middle of what is easy to propose: proposals run past them."""
+    asked = zip((4, 9, 12), easy_questions("copy", 3, seed + 2), strict=True)
+    return tuple(_ask(question, stop=(question.answer[at : at + 1 + at % 2],)) for at, question in asked)
 
 
 def _clear_urns(count: int, seed: int, fits: Callable[[list[float]], bool]) -> list[Question]:
@@ -253,6 +255,7 @@ def _quick() -> Iterator[tuple[str, str, str, Setup, _Maker]]:
     yield "TRC-DEC-006", GREEDY, "adapter_log_probs", Setup(adapter=True), _adapter_told
     for kind in ("ngram", "draft"):
         yield "TRC-DEC-007", GREEDY, kind, Setup(speculation=kind), _speculated
+        yield "TRC-DEC-007", GREEDY, f"{kind}_stop", Setup(speculation=kind), _speculated_stop
 
 
 def _standard() -> Iterator[tuple[str, str, str, Setup, _Maker]]:

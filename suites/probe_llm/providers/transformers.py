@@ -1,6 +1,8 @@
 """transformers: ``generate`` over static batches, padded on the left.
 
 Requests that decode alike share a batch; seeded, streamed and speculating ones run alone, as the library has it.
+Stop strings and speculation exclude each other: 5.23.0 looks for them only at the end of each step, where several
+tokens may have come, and a draft model refuses them for want of a tokenizer.
 Source: generation/utils.py, configuration_utils.py and stopping_criteria.py of the wheels 4.45.2 to 5.23.0.
 """
 
@@ -62,6 +64,7 @@ class Transformers:
         """Return what the library lacks, and which of its abilities exclude each other."""
         beams = any(request.beams > 1 for request in case.requests)
         streams = any(request.streaming for request in case.requests)
+        stops = any(request.stop for request in case.requests)
         speculates, is_static = bool(case.setup.speculation), bool(self.cache)
         return first_of((
             (older(where, "transformers", OLDEST), f"the calls used here came with transformers {OLDEST}"),
@@ -70,6 +73,7 @@ class Transformers:
             (beams and (streams or speculates), "beams are neither streamed nor speculated on"),
             (beams and any(one.temperature > 0 for one in case.requests), "beams of sampled tokens are not asked for"),
             (beams and any(one.cancel_after for one in case.requests), "beams cannot be cancelled one by one"),
+            (stops and speculates, "stop strings among proposed tokens are passed over"),
             (bool(case.setup.chunk) and speculates, "prompts are read whole where there is speculation"),
         )) or lacking(case, self.abilities(where))  # fmt: skip
 

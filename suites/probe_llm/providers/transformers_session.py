@@ -212,7 +212,7 @@ class Session:
         first = index * row.request.beams
         beams: list[tuple[tuple[int, ...], float]] = []
         for at in range(first, first + row.request.beams):
-            beam = tuple(token for token in out.sequences[at, width:].tolist() if token != PAD)
+            beam = tuple(_until_end(out.sequences[at, width:].tolist()))
             # The score is the sum divided by a power of the length, the end mark counted.
             beams.append((beam, float(out.sequences_scores[at]) * len(beam) ** row.request.length_penalty))
         tokens, finish = _ended(row, list(beams[0][0]))
@@ -244,12 +244,10 @@ def unwarned() -> Iterator[None]:
 
 
 def _ended(row: Row, came: list[int]) -> tuple[tuple[int, ...], str]:
-    """Return a row's tokens and finish. What follows the end of a row is padding."""
-    if EOS in came:
-        return tuple(came[: came.index(EOS) + 1]), "end"
-    while came and came[-1] == PAD and len(came) > 1:
-        came.pop()
-    tokens = tuple(came)
+    """Return a row's tokens and finish."""
+    tokens = tuple(_until_end(came))
+    if tokens[-1:] == (EOS,):
+        return tokens, "end"
     shorter = without(tokens, row.request.stop)
     if shorter != tokens:
         return shorter, "stop"
@@ -258,6 +256,14 @@ def _ended(row: Row, came: list[int]) -> tuple[tuple[int, ...], str]:
             f"generate gave {len(tokens)} of {row.limit} tokens and no reason: expected an end mark or a stop word"
         )
     return tokens, "length" if row.limit == row.room else "cancelled"
+
+
+def _until_end(came: Sequence[int]) -> list[int]:
+    """Return what came without its filling: pads, or end marks where beams are searched and the pad's id is 0."""
+    if EOS in came:
+        return list(came[: came.index(EOS) + 1])
+    last = max((place for place, token in enumerate(came) if token != PAD), default=0)
+    return list(came[: last + 1])
 
 
 def likeliest(logits: Tensor, count: int, chosen: int) -> dict[int, float]:
