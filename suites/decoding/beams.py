@@ -7,7 +7,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from pytest_trtcheck._suites.probe_llm.beams import Beam, beam_search
-from pytest_trtcheck._suites.probe_llm.tasks import EOS, decode
+from pytest_trtcheck._suites.probe_llm.judge import spelled
+from pytest_trtcheck._suites.probe_llm.tasks import EOS
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,14 +32,14 @@ def _wrong_form(request: Request, completion: Completion, vocabulary: int) -> st
     if len(beams) != request.beams:
         return f"expected {request.beams} beams, found {len(beams)}"
     if len({tokens for tokens, _ in beams}) < len(beams):
-        return f"expected beams that differ, found {[decode(tokens) for tokens, _ in beams]}"
+        return f"expected beams that differ, found {', '.join(spelled(tokens) for tokens, _ in beams)}"
     if beams[0][0] != completion.tokens:
-        return f"expected the best beam as the answer, found {decode(completion.tokens)!r}, not {decode(beams[0][0])!r}"
+        return f"expected the best beam as the answer, found {spelled(completion.tokens)}, not {spelled(beams[0][0])}"
     for tokens, _ in beams:
         if not tokens or len(tokens) > request.max_tokens or not all(0 <= token < vocabulary for token in tokens):
             return f"expected beams of 1 to {request.max_tokens} tokens, found {tokens!r:.100}"
         if EOS in tokens[:-1] or (tokens[-1] != EOS and len(tokens) < request.max_tokens):
-            return f"expected {request.max_tokens} tokens or an end mark at the end, found beam {decode(tokens)!r}"
+            return f"expected {request.max_tokens} tokens or an end mark at the end, found beam {spelled(tokens)}"
     return ""
 
 
@@ -47,7 +48,7 @@ def _wrong_sums(request: Request, beams: Sequence[Beam], oracle: Oracle) -> str:
         expected, allowed = _worth(request, tokens, oracle)
         if not abs(told - expected) <= allowed:
             return (
-                f"beam {decode(tokens)!r}: expected its log-probability as {expected:.5g} to within {allowed:.2g}, "
+                f"beam {spelled(tokens)}: expected its log-probability as {expected:.5g} to within {allowed:.2g}, "
                 f"found {told:.5g}"
             )
     return ""
@@ -95,7 +96,7 @@ def _worse_than_a_plain_search(request: Request, beams: Sequence[Beam], oracle: 
         # Each step may drop a beam that ties with the one it keeps.
         if worth < best - 2 * slack * request.max_tokens:
             return (
-                f"beam {rank}: expected one as likely as {decode(better)!r} ({best:.5g}), which a plain search finds, "
-                f"found {decode(tokens)!r} ({worth:.5g})"
+                f"beam {rank}: expected one as likely as {spelled(better)} ({best:.5g}), which a plain search finds, "
+                f"found {spelled(tokens)} ({worth:.5g})"
             )
     return ""

@@ -15,7 +15,7 @@ from pytest_trtcheck._suites.decoding.cases import BEAMS, JSON, SAMPLED, SEEDED,
 from pytest_trtcheck._suites.decoding.sampling import AGAIN, CERTAIN, SUSPICIOUS, Draws, most_by_chance
 from pytest_trtcheck._suites.probe_llm.choosing import Chooser
 from pytest_trtcheck._suites.probe_llm.demands import demanded
-from pytest_trtcheck._suites.probe_llm.judge import Judged, judge, wrong_form
+from pytest_trtcheck._suites.probe_llm.judge import Judged, judge, spelled, wrong_form
 from pytest_trtcheck._suites.probe_llm.tasks import EOS, decode
 from pytest_trtcheck.model.report import Measurement
 from pytest_trtcheck.providers import Completion, Request
@@ -170,7 +170,7 @@ def _wrong_seeds(requests: Sequence[Request], given: Sequence[Completion], oracl
         problems.append(
             f"{len(parted)} of {len(pairs)} requests that were asked twice with one seed were answered differently "
             f"(rounding explains {expected:.2g}), such as requests {first} and {second}: "
-            f"{decode(given[first].tokens)!r} and {decode(given[second].tokens)!r}"
+            f"{spelled(given[first].tokens)} and {spelled(given[second].tokens)}"
         )
     return problems + _same_answers(requests, given, oracle)
 

@@ -39,10 +39,17 @@ class Judged:
     """Largest error of a log-probability, or lead of the likeliest token over the one found, over what is allowed."""
 
 
+_SPECIAL = {0: "pad", 1: "begin", EOS: "end", 3: "unknown"}
+
+
 def token_words(token: int) -> str:
     """Return a token as its character and id."""
-    names = {0: "pad", 1: "begin", EOS: "end", 3: "unknown"}
-    return f"{decode([token])!r} ({token})" if decode([token]) else f"{names.get(token, 'special')} ({token})"
+    return f"{decode([token])!r} ({token})" if decode([token]) else f"{_SPECIAL.get(token, 'special')} ({token})"
+
+
+def spelled(tokens: Sequence[int]) -> str:
+    """Return an answer as its text, with the names of its special tokens, quoted."""
+    return repr("".join(decode([token]) or f"<{_SPECIAL.get(token, token)}>" for token in tokens))
 
 
 def wrong_form(given: Any, requests: Sequence[Request], vocabulary: int) -> str:

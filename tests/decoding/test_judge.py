@@ -181,3 +181,15 @@ def test_one_draw_counts_by_its_place_among_the_likelier_ones() -> None:
     for token, low, high in ((0, 0.0, 0.5), (1, 0.5, 0.8), (2, 0.8, 1.0)):
         draws.add(shares, token)
         assert low <= draws.uniforms[-1] <= high
+
+
+def test_what_is_said_of_beams_shows_end_marks_too(oracle: Oracle) -> None:
+    from pytest_trtcheck._suites.decoding.beams import judge_beams
+
+    end, best = (2,), (*ids("ab"), 2, 2)
+    beams = ((best, -1.0), ((*ids("a"), *end), -2.0))
+    request = ask("ab?", beams=2, max_tokens=8)
+    said = judge_beams(request, Completion((*ids("ab"), *end), "end", beams=beams), oracle)
+    assert said == "expected the best beam as the answer, found 'ab<end>', not 'ab<end><end>'"
+    said = judge_beams(request, Completion(best, "end", beams=beams), oracle)
+    assert said == "expected 8 tokens or an end mark at the end, found beam 'ab<end><end>'"
