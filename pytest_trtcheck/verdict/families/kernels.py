@@ -11,7 +11,7 @@ from pytest_trtcheck.verdict import spans
 from pytest_trtcheck.verdict.families.architecture import runs_on
 from pytest_trtcheck.verdict.imply import ships_tensorrt_llm
 from pytest_trtcheck.verdict.neighbours import agreed
-from pytest_trtcheck.verdict.route import is_built_here
+from pytest_trtcheck.verdict.route import is_built_here, is_for_cpus
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +27,7 @@ def kernels(context: Context) -> Iterator[Finding | Unasked]:
     """Judge each distinct capability of the GPUs."""
     for capability in context.capabilities():
         for check, key in (("TRC-ARC-005", "vllm"), ("TRC-ARC-006", "flash_attn")):
-            if context.has(key):
+            if context.has(key) and not is_for_cpus(context, key):
                 yield from _lowest(context, check, key, capability)
         if context.has("vllm") and not context.has("torch"):
             yield from _through_torch(context, capability)

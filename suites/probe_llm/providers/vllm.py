@@ -65,9 +65,9 @@ class Vllm:
             (is_cpu_build(where) and where.device != "cpu", "the installed build of vLLM is for CPUs"),
             (where.device != "cuda" and not is_cpu_build(where), "needs a GPU"),
             (older(where, "vllm", OLDEST), f"the calls used here were read from {OLDEST} on"),
+            (where.device == "cuda" and case.setup.dtype == "fp32", "attention to fp32 is Triton's there, in TF32"),
             (below(where, "8.0") and case.setup.dtype == "bf16", "bf16 needs compute capability 8.0"),
             (case.setup.page_size % page != 0, f"blocks hold a multiple of {page} tokens"),
-            (case.setup.quantization == "fp8" and case.setup.dtype == "fp32", "fp8 weights go with 16-bit activations"),
         )) or lacking(case, self.abilities(where))  # fmt: skip
 
     def open(self, setup: Setup, model: Model, where: Where) -> LlmSession:

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 
 ALWAYS = {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "HF_HUB_OFFLINE": "1"}
 """No network: a thread would report the use of vLLM."""
+UNLESS_SET = {"VLLM_WORKER_MULTIPROC_METHOD": "spawn"}
+"""The library forks this process, with all its threads, as long as it has no CUDA context."""
 PROCESSES = "VLLM_ENABLE_V1_MULTIPROCESSING"
 """On a CPU, one process instead of three, each of which imports everything again: 6 s instead of 25, and 2 from the
 second engine on. Not with a draft model: for one, 0.32.0 goes through all that was ever imported, and trips over numba,
@@ -26,8 +28,8 @@ def undisturbed(*, one_process: bool) -> Iterator[None]:
 
     before, set_num_threads = dict(os.environ), torch.set_num_threads
     os.environ.update(ALWAYS)
-    if one_process:
-        os.environ.setdefault(PROCESSES, "0")
+    for name, value in {**UNLESS_SET, **({PROCESSES: "0"} if one_process else {})}.items():
+        os.environ.setdefault(name, value)
     try:
         yield
     finally:

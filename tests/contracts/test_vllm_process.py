@@ -1,0 +1,67 @@
+"""What an engine of vLLM finds in the environment while it comes up, and what is left of it afterwards."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+import pytest
+
+from pytest_trtcheck._suites.probe_llm.providers.vllm_process import undisturbed
+from tests.attention.libraries import module
+
+ONE_PROCESS = "VLLM_ENABLE_V1_MULTIPROCESSING"
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (ONE_PROCESS, "VLLM_WORKER_MULTIPROC_METHOD", "VLLM_NO_USAGE_STATS"):
+        monkeypatch.delenv(name, raising=False)
+    module(monkeypatch, "torch", set_num_threads=print)
+
+
+def test_nothing_is_reported_and_nothing_forked() -> None:
+    with undisturbed(one_process=False):
+        assert os.environ["VLLM_NO_USAGE_STATS"] == os.environ["HF_HUB_OFFLINE"] == "1"
+        assert os.environ["VLLM_WORKER_MULTIPROC_METHOD"] == "spawn"
+        assert ONE_PROCESS not in os.environ
+    with undisturbed(one_process=True):
+        assert os.environ[ONE_PROCESS] == "0"
+
+
+def test_the_users_choice_of_processes_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(ONE_PROCESS, "1")
+    with undisturbed(one_process=True):
+        assert os.environ[ONE_PROCESS] == "1"
+
+
+def test_reports_are_off_whatever_the_user_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VLLM_NO_USAGE_STATS", "0")
+    with undisturbed(one_process=True):
+        assert os.environ["VLLM_NO_USAGE_STATS"] == "1"
+    assert os.environ["VLLM_NO_USAGE_STATS"] == "0"
+
+
+@pytest.mark.parametrize("error", [None, ValueError])
+def test_what_the_library_changes_is_put_back(error: type[Exception] | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    monkeypatch.setenv("NUMEXPR_MAX_THREADS", "7")
+    before, set_num_threads = dict(os.environ), torch.set_num_threads
+
+    def change() -> None:
+        os.environ.update(LD_PRELOAD="libgomp.so", NUMEXPR_MAX_THREADS="2")
+        torch.set_num_threads = _nothing
+        if error:
+            raise error
+
+    try:
+        with undisturbed(one_process=True):
+            change()
+    except ValueError:
+        assert error
+    assert dict(os.environ) == before
+    assert torch.set_num_threads is set_num_threads
+
+
+_nothing: Callable[[int], None] = print
