@@ -13,6 +13,7 @@ from pytest_trtcheck._suites.probe_llm.checkpoint import MODEL
 from pytest_trtcheck._suites.probe_llm.providers.vllm import BACKENDS
 from pytest_trtcheck._suites.probe_llm.tasks import EOS, encode
 from pytest_trtcheck.providers import LlmCase, Model, Refused, Request, Setup, Where
+from pytest_trtcheck.providers.llm import statistics_of
 from tests.attention.libraries import module, releases
 from tests.contracts.toy_llm import CONTEXT, SCRIPT, check, prompt_of
 from tests.contracts.vllm_standin import Engine, VllmStandin
@@ -93,7 +94,14 @@ def test_what_was_counted_before_the_engine_came_up_is_not_its_own(monkeypatch: 
     VllmStandin(READ[-1]).install(monkeypatch)
     Engine.preemptions = 40
     session = BACKEND.open(SMALL, FOLDERS, where(READ[-1]))
-    assert session.statistics() == {"preemptions": 1.0}  # type: ignore[attr-defined] # a session may have it
+    assert session.statistics() == {"preemptions": 1.0, "largest_batch": 0.0}  # type: ignore[attr-defined] # a session may have it
+
+
+def test_the_largest_batch_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    VllmStandin(READ[-1]).install(monkeypatch)
+    session = BACKEND.open(SMALL, FOLDERS, where(READ[-1]))
+    session.generate([Request(prompt_of("abc"))] * 5)
+    assert statistics_of(session)["largest_batch"] == SMALL.slots
 
 
 def test_a_release_that_lacks_a_name_is_refused_by_it(monkeypatch: pytest.MonkeyPatch) -> None:

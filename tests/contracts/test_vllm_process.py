@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from pytest_trtcheck._suites.probe_llm.providers.vllm_process import undisturbed
+from pytest_trtcheck._suites.probe_llm.providers.vllm_process import fits_in_one_process, undisturbed
+from pytest_trtcheck.providers import Setup
 from tests.attention.libraries import module
 
 ONE_PROCESS = "VLLM_ENABLE_V1_MULTIPROCESSING"
@@ -27,6 +28,14 @@ def test_nothing_is_reported_and_nothing_forked() -> None:
         assert ONE_PROCESS not in os.environ
     with undisturbed(one_process=True):
         assert os.environ[ONE_PROCESS] == "0"
+
+
+def test_one_process_is_for_cpus_without_speculation_and_numba(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert fits_in_one_process(Setup(), "cpu")
+    assert not fits_in_one_process(Setup(), "cuda")
+    assert not fits_in_one_process(Setup(speculation="ngram"), "cpu")
+    module(monkeypatch, "llvmlite")
+    assert not fits_in_one_process(Setup(), "cpu")
 
 
 def test_the_users_choice_of_processes_stands(monkeypatch: pytest.MonkeyPatch) -> None:

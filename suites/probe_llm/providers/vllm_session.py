@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_trtcheck._suites.probe_llm.providers.answers import DTYPES, context_of, ended, told
 from pytest_trtcheck._suites.probe_llm.providers.arguments import Arguments
 from pytest_trtcheck._suites.probe_llm.providers.play import Part, play
-from pytest_trtcheck._suites.probe_llm.providers.vllm_process import undisturbed
+from pytest_trtcheck._suites.probe_llm.providers.vllm_process import fits_in_one_process, undisturbed
 from pytest_trtcheck._suites.support.reasons import on_one_line
 
 if TYPE_CHECKING:
@@ -40,12 +40,13 @@ class Session:
             request = importlib.import_module("vllm.lora.request").LoRARequest
             arguments = Arguments("LoRARequest", request).put("probe", "lora_name").put(1, "lora_int_id")
             self.adapter = request(**arguments.put(str(model.adapter), "lora_path").given)
-        with undisturbed(one_process=device == "cpu" and setup.speculation != "draft"):
+        with undisturbed(one_process=fits_in_one_process(setup, device)):
             self.llm = self.vllm.LLM(**self.arguments(setup).given)
         self.engine = self.llm.llm_engine
         self.numbers: dict[str, tuple[int, Request]] = {}
         self.count = 0
         self.refused: list[Part] = []
+        self.largest = 0
         self.before = self.counted()
 
     def arguments(self, setup: Setup) -> Arguments:
@@ -106,7 +107,9 @@ class Session:
             return refused
         if not self.engine.has_unfinished_requests():
             raise RuntimeError(f"the engine says that it is done; without an answer: {len(self.numbers)} requests")
-        return [self.part(output) for output in self.engine.step() if output.request_id in self.numbers]
+        outputs = [output for output in self.engine.step() if output.request_id in self.numbers]
+        self.largest = max(self.largest, len(outputs))
+        return [self.part(output) for output in outputs]
 
     def cancel(self, number: int) -> None:
         """Abort a request."""
@@ -163,8 +166,9 @@ class Session:
         return {ours: values[theirs] for ours, theirs in _COUNTERS.items() if theirs in values}
 
     def statistics(self) -> Mapping[str, float]:
-        """Return what was counted since the engine was opened."""
-        return {name: value - self.before.get(name, 0.0) for name, value in self.counted().items()}
+        """Return what was counted since the engine was opened; the batch is that of requests told of in one step."""
+        counted = {name: value - self.before.get(name, 0.0) for name, value in self.counted().items()}
+        return {**counted, "largest_batch": float(self.largest)}
 
     def close(self) -> None:
         """Stop the engine's processes and free its memory."""
