@@ -11,6 +11,7 @@ import pytest
 
 from pytest_trtcheck._suites.probe_llm.checkpoint import MODEL
 from pytest_trtcheck._suites.probe_llm.providers.vllm import BACKENDS
+from pytest_trtcheck._suites.probe_llm.providers.vllm_session import up_to
 from pytest_trtcheck._suites.probe_llm.tasks import EOS, encode
 from pytest_trtcheck.providers import LlmCase, Model, Refused, Request, Setup, Where
 from pytest_trtcheck.providers.llm import statistics_of
@@ -158,6 +159,12 @@ def test_what_fails_in_the_engine_is_no_refusal(monkeypatch: pytest.MonkeyPatch)
 def test_what_is_out_of_reach_is_said_without_the_library(setup: Setup, at: Where, words: str) -> None:
     assert "vllm" not in sys.modules
     assert BACKEND.why_not(LlmCase("x", setup, (Request((1,)),)), at) == words
+
+
+def test_what_a_step_brings_behind_a_stop_word_is_no_part_of_the_answer() -> None:
+    tokens = tuple(encode("abcdef"))
+    assert up_to("cd", "ab", tokens) == tuple(encode("abcd"))
+    assert up_to("cd", "", tokens) == tokens
 
 
 @pytest.mark.parametrize("dtype", ["fp32", "fp16", "bf16"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -49,6 +50,13 @@ def test_reports_are_off_whatever_the_user_set(monkeypatch: pytest.MonkeyPatch) 
     with undisturbed(one_process=True):
         assert os.environ["VLLM_NO_USAGE_STATS"] == "1"
     assert os.environ["VLLM_NO_USAGE_STATS"] == "0"
+
+
+def test_in_one_process_standard_output_has_a_descriptor() -> None:
+    before = sys.stdout
+    with undisturbed(one_process=True):
+        assert sys.stdout.fileno() > 2
+    assert sys.stdout is before
 
 
 @pytest.mark.parametrize("error", [None, ValueError])

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from pytest_trtcheck._suites.probe_llm.tasks import decode
 from tests.attention.libraries import module, releases, signature
 from tests.contracts.toy_llm import Job, log_probs_of
 
@@ -151,8 +152,10 @@ class Engine:
                 }
                 for chosen in job.tokens
             ]
+        text = decode(job.tokens)
+        text = text[: -len(job.stop)] if job.stop else text
         told = {
-            "index": 0, "text": "", "token_ids": list(job.tokens), "cumulative_logprob": None, "logprobs": rows,
+            "index": 0, "text": text, "token_ids": list(job.tokens), "cumulative_logprob": None, "logprobs": rows,
             "finish_reason": job.reason, "stop_reason": job.stop,
         }  # fmt: skip
         return SimpleNamespace(**self.standin.bind("CompletionOutput", **told))

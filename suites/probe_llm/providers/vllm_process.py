@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, redirect_stdout
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -43,7 +44,11 @@ def undisturbed(*, one_process: bool) -> Iterator[None]:
     for name, value in {**UNLESS_SET, **({PROCESSES: "0"} if one_process else {})}.items():
         os.environ.setdefault(name, value)
     try:
-        yield
+        with ExitStack() as stack:
+            if one_process:
+                # Releases such as 0.28.0 silence the descriptor of sys.stdout, and pytest's has none.
+                stack.enter_context(redirect_stdout(stack.enter_context(Path(os.devnull).open("w", encoding="utf-8"))))
+            yield
     finally:
         torch.set_num_threads = set_num_threads
         for name in set(os.environ) - set(before):

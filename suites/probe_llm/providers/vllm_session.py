@@ -12,6 +12,7 @@ from pytest_trtcheck._suites.probe_llm.providers.answers import DTYPES, context_
 from pytest_trtcheck._suites.probe_llm.providers.arguments import Arguments
 from pytest_trtcheck._suites.probe_llm.providers.play import Part, play
 from pytest_trtcheck._suites.probe_llm.providers.vllm_process import fits_in_one_process, undisturbed
+from pytest_trtcheck._suites.probe_llm.tasks import encode
 from pytest_trtcheck._suites.support.reasons import on_one_line
 
 if TYPE_CHECKING:
@@ -127,6 +128,7 @@ class Session:
         if output.finished:
             del self.numbers[output.request_id]
             stop = answer.stop_reason if isinstance(answer.stop_reason, str) else None
+            tokens = up_to(stop, answer.text, tokens) if stop else tokens
             tokens, finish = ended(request, tokens, str(answer.finish_reason), stop)
         return Part(number, tokens, finish, log_probs=told(answer.logprobs, len(tokens)))
 
@@ -200,6 +202,15 @@ def speculation(setup: Setup, model: Model) -> dict[str, Any]:
     if setup.speculation == "ngram":
         return {"method": "ngram", "num_speculative_tokens": setup.draft_tokens, "prompt_lookup_max": 4}
     return {"method": "draft_model", "model": str(model.draft), "num_speculative_tokens": setup.draft_tokens}
+
+
+def up_to(stop: str, text: str, tokens: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the tokens up to a stop word: only the text ends before it, and a step of several may bring more tokens.
+
+    Tokens that do not say the text and then the stop word are left, so that what is wrong with them shows.
+    """
+    said = tuple(encode(text + stop))
+    return said if tokens[: len(said)] == said else tokens
 
 
 def _is_refusal(error: Exception) -> bool:
