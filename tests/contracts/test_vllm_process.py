@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 
-from pytest_trtcheck._suites.probe_llm.providers.vllm_process import fits_in_one_process, undisturbed
+from pytest_trtcheck._suites.probe_llm.providers.vllm_process import fits_in_one_process, undisturbed, with_numbers
 from pytest_trtcheck.providers import Setup
 from tests.attention.libraries import module
 
@@ -55,8 +56,28 @@ def test_reports_are_off_whatever_the_user_set(monkeypatch: pytest.MonkeyPatch) 
 def test_in_one_process_standard_output_has_a_descriptor() -> None:
     before = sys.stdout
     with undisturbed(one_process=True):
-        assert sys.stdout.fileno() > 2
+        assert sys.stdout is sys.__stdout__
     assert sys.stdout is before
+
+
+def test_gpus_are_named_by_number_while_it_comes_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """pynvml is a stand-in here, of its calls for UUIDs alone."""
+    numbers = {"GPU-aa": 3, "GPU-bb": 0}
+    nothing = SimpleNamespace(nvmlInit=lambda: None, nvmlShutdown=lambda: None)
+    module(
+        monkeypatch, "pynvml", **vars(nothing), nvmlDeviceGetHandleByUUID=lambda uuid: uuid,
+        nvmlDeviceGetIndex=numbers.__getitem__,
+    )  # fmt: skip
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-aa,GPU-bb")
+    with undisturbed(one_process=False):
+        assert os.environ["CUDA_VISIBLE_DEVICES"] == "3,0"
+        assert os.environ["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID"
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "GPU-aa,GPU-bb"
+
+
+@pytest.mark.parametrize("visible", ["", "0,1", "MIG-aa"])
+def test_other_names_of_gpus_are_left(visible: str) -> None:
+    assert with_numbers(visible) == visible
 
 
 @pytest.mark.parametrize("error", [None, ValueError])

@@ -35,20 +35,25 @@ class Session:
     """An engine that is up, with the requests that it works on."""
 
     def __init__(self, setup: Setup, model: Model, device: str) -> None:
-        self.vllm = importlib.import_module("vllm")
-        self.model, self.device, self.adapter = model, device, None
-        if setup.adapter:
-            request = importlib.import_module("vllm.lora.request").LoRARequest
-            arguments = Arguments("LoRARequest", request).put("probe", "lora_name").put(1, "lora_int_id")
-            self.adapter = request(**arguments.put(str(model.adapter), "lora_path").given)
+        self.model, self.device = model, device
         with undisturbed(one_process=fits_in_one_process(setup, device)):
-            self.llm = self.vllm.LLM(**self.arguments(setup).given)
+            self.bring_up(setup)
         self.engine = self.llm.llm_engine
         self.numbers: dict[str, tuple[int, Request]] = {}
         self.count = 0
         self.refused: list[Part] = []
         self.largest = 0
         self.before = self.counted()
+
+    def bring_up(self, setup: Setup) -> None:
+        """Import the library and start the engine."""
+        self.vllm = importlib.import_module("vllm")
+        self.adapter = None
+        if setup.adapter:
+            request = importlib.import_module("vllm.lora.request").LoRARequest
+            arguments = Arguments("LoRARequest", request).put("probe", "lora_name").put(1, "lora_int_id")
+            self.adapter = request(**arguments.put(str(self.model.adapter), "lora_path").given)
+        self.llm = self.vllm.LLM(**self.arguments(setup).given)
 
     def arguments(self, setup: Setup) -> Arguments:
         """Return the arguments that the engine is brought up with."""
