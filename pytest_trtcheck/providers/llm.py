@@ -216,9 +216,10 @@ class LlmBackend(Protocol):
     library: ``why_not`` is asked while planning, in a process that loads nothing native.
 
     More attributes may be there. ``component``: the library's key in the stack vocabulary; the backend is left out
-    where that is not found. ``open_seconds``: how long ``open`` takes, about; checks get so much more time, and a level
-    brings up no more setups than it has time for. A session may have ``statistics()``: a mapping of what it knows of
-    ``kv_blocks``, ``kv_blocks_used``, ``reused_tokens``, ``preemptions`` and ``largest_batch``, since it was opened.
+    where that is not found. ``open_seconds``: how long ``open`` takes, about; a level brings up no more setups than it
+    has time for, and checks get three times as much more, since caches are cold at first. A session may have
+    ``statistics()``: a mapping of what it knows of ``kv_blocks``, ``kv_blocks_used``, ``reused_tokens``,
+    ``preemptions`` and ``largest_batch``, since it was opened.
     One that quantizes may have ``layers(tokens)``: a mapping from the checkpoint's name of a linear layer, such as
     ``model.layers.0.mlp.up_proj``, to its input ``[tokens, in]`` and output ``[tokens, out]`` for that one prompt, so
     that a layer that is off can be named; of a quantized cache, ``model.layers.0.self_attn.k_cache`` and ``v_cache``
@@ -247,6 +248,14 @@ def open_seconds_of(backend: LlmBackend) -> float:
     if not isinstance(seconds, (int, float)) or not 0 <= seconds < float("inf"):
         raise TypeError(f"expected open_seconds to be a number of seconds, found {seconds!r:.40}")
     return float(seconds)
+
+
+def cold_seconds_of(backend: LlmBackend) -> float:
+    """Return how long it may take to bring a backend up for the first time.
+
+    vLLM 0.20.2 on an H200 usually took 28 s, and more than 64 s with its caches empty.
+    """
+    return 3 * open_seconds_of(backend)
 
 
 def statistics_of(session: LlmSession) -> Mapping[str, float]:

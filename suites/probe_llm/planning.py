@@ -13,7 +13,7 @@ from pytest_trtcheck._suites.support.planning import refusals_of, unsupported_of
 from pytest_trtcheck._suites.support.registry import BrokenHook, Providers, UnusableError, ask, find_providers
 from pytest_trtcheck.model.report import Unsupported
 from pytest_trtcheck.providers import component_of
-from pytest_trtcheck.providers.llm import LlmCase, Request, Setup, open_seconds_of
+from pytest_trtcheck.providers.llm import LlmCase, Request, Setup, cold_seconds_of, open_seconds_of
 
 if TYPE_CHECKING:
     from pytest_trtcheck.model.level import Level
@@ -163,7 +163,7 @@ def marks_of(
     ]
     if case.setup.tensor_parallel > 1:
         marks.append(pytest.mark.trtcheck_gpus(case.setup.tensor_parallel))
-    seconds = open_seconds_of(backend)
+    seconds = cold_seconds_of(backend)
     if seconds:
         marks.append(pytest.mark.trtcheck_deadline(deadline_seconds + seconds))
     return marks

@@ -13,6 +13,7 @@ from pytest_trtcheck._suites.probe_llm.checkpoint import Golden, golden
 from pytest_trtcheck._suites.probe_llm.sets import easy_questions, hard_questions
 from pytest_trtcheck._suites.probe_llm.tasks import VOCABULARY, Question
 from pytest_trtcheck._suites.quantization.calibration import NEAR
+from pytest_trtcheck._suites.support.reasons import on_one_line
 from pytest_trtcheck.providers import Completion, LlmSession, Request
 
 KINDS = ("easy", "hard")
@@ -118,10 +119,15 @@ def distance(session: LlmSession, longest: int) -> Distance:
     alone = [Request(tuple(golden_prompts()[n].tokens[: p + 1]), 1, log_probs=VOCABULARY) for n, p in missing]
     for (number, place), completion in zip(missing, _answers(session, alone), strict=True):
         if not completion.log_probs:
-            raise UnusableAnswerError(f"no log-probabilities for {_name(number)}: finish {completion.finish!r:.20}")
+            raise UnusableAnswerError(f"no log-probabilities for {_name(number)}: {_end_of(completion)}")
         found[number][place] = row_of(completion, 0)
     rows = {number: torch.stack([at[p] for p in golden_prompts()[number].places]) for number, at in found.items()}
     return distance_of(rows)
+
+
+def _end_of(completion: Completion) -> str:
+    words = on_one_line(completion.words)
+    return f"finish {completion.finish!r:.20}" + (f", {words:.200}" if words else "")
 
 
 def distance_of(rows: dict[int, torch.Tensor]) -> Distance:

@@ -12,7 +12,7 @@ from pytest_trtcheck._suites.quantization.plan import plan_of
 from pytest_trtcheck._suites.support.hooks import plans_hooks, test_hook
 from pytest_trtcheck.model.report import Reason
 from pytest_trtcheck.providers import Model, component_of
-from pytest_trtcheck.providers.llm import open_seconds_of
+from pytest_trtcheck.providers.llm import cold_seconds_of
 from pytest_trtcheck.rules.quantization import expected
 from pytest_trtcheck.session import fail, measured, not_run, run_of
 
@@ -47,7 +47,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def _marks(pair: Pair, part: str, deadline_seconds: float) -> list[pytest.MarkDecorator]:
     component = component_of(pair.backend)
     # The first part that runs brings the backend up and asks all parts.
-    deadline = deadline_seconds * len(pair.parts) + open_seconds_of(pair.backend)
+    deadline = deadline_seconds * len(pair.parts) + cold_seconds_of(pair.backend)
     return [
         pytest.mark.trtcheck_check(PARTS[part]),
         pytest.mark.trtcheck_provider(pair.backend.name, *sorted(pair.setup.features)),

@@ -118,13 +118,17 @@ def install(monkeypatch: pytest.MonkeyPatch, release: str) -> list[Network]:
 @pytest.mark.parametrize("release", READ)
 @pytest.mark.parametrize("setup", SETUPS, ids=lambda setup: setup.name)
 def test_every_name_is_one_of_the_release(release: str, setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
-    requests = [
-        Request(prompt_of("abcdef"), log_probs=2),
-        Request(prompt_of("abc"), 2),
-        Request(prompt_of("abcdef"), stop=("cb",)),
-        Request(prompt_of("abc"), temperature=0.5, top_k=3, top_p=0.9, seed=7),
-        Request(prompt_of("abc"), repetition_penalty=1.5, bad_words=("x",), cancel_after=2),
-    ]
+    asked = {
+        Request(prompt_of("abcdef"), log_probs=2): ((*encode("fedcba"), EOS), "end"),
+        Request(prompt_of("abc"), 2): (tuple(encode("cb")), "length"),
+        Request(prompt_of("abcdef"), stop=("cb",)): (tuple(encode("fed")), "stop"),
+        Request(prompt_of("abc"), temperature=0.5, top_k=3, top_p=0.9, seed=7): ((*encode("cba"), EOS), "end"),
+        Request(prompt_of("abc"), repetition_penalty=1.5, bad_words=("x",), cancel_after=2): (
+            tuple(encode("cb")), "cancelled",
+        ),
+    }  # fmt: skip
+    # Stop words are not asked for where tokens are proposed.
+    requests = [request for request in asked if not (setup.speculation and request.stop)]
     words = PLAIN.why_not(LlmCase("x", setup, tuple(requests)), where(release))
     if words:
         assert (words, setup.chunk) == ("no chunked_context", 16)
@@ -132,13 +136,7 @@ def test_every_name_is_one_of_the_release(release: str, setup: Setup, monkeypatc
     loaded = install(monkeypatch, release)
     session = PLAIN.open(setup, FOLDERS, where(release))
     answers = session.generate(requests)
-    assert [(answer.tokens, answer.finish) for answer in answers] == [
-        ((*encode("fedcba"), EOS), "end"),
-        (tuple(encode("cb")), "length"),
-        (tuple(encode("fed")), "stop"),
-        ((*encode("cba"), EOS), "end"),
-        (tuple(encode("cb")), "cancelled"),
-    ]
+    assert [(answer.tokens, answer.finish) for answer in answers] == [asked[request] for request in requests]
     assert all(
         call["generation_config"].do_sample == (call["generation_config"].temperature is not None)
         for call in loaded[0].calls

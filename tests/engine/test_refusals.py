@@ -55,3 +55,19 @@ def test_a_refusal_without_a_reason_is_told(reason: str) -> None:
     found = Bench(GEMM, Throwing(reason), 0).judge("bad_input")
     assert found.state == "failed"
     assert found.message.startswith(f"{REVERSED}: the refusal does not say why")
+
+
+def test_a_plan_is_made_another_releases_where_it_tells_its_own_twice() -> None:
+    from pytest_trtcheck._suites.engine.providers.tensorrt import TensorRTEngines
+
+    tag = b"\x02\x80\x01\x00"
+    header = b"ftrt" + bytes(20) + bytes([8, 6, 0, 12])
+    body = b"".join(tag + bytes([number]) for number in (8, 6, 0, 12))
+    plan = header + b"weights" * 9 + body + b"more"
+    other = TensorRTEngines().of_other_release(plan)
+    changed = {
+        at: (before, after) for at, (before, after) in enumerate(zip(plan, other, strict=True)) if before != after
+    }
+    assert changed == {24: (8, 9), len(plan) - len(b"more") - 16: (8, 9)}
+    assert TensorRTEngines().of_other_release(header + b"weights") == b""
+    assert TensorRTEngines().of_other_release(b"no plan" + body) == b""

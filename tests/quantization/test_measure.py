@@ -96,7 +96,14 @@ def test_places_after_a_token_that_differs_are_asked_for_by_themselves(model: Mo
         (lambda one: with_logs(one, lambda logs: {**logs, 999: -1.0}), "log-probabilities of token 999"),
         (lambda one: with_logs(one, lambda logs: dict.fromkeys(logs, math.nan)), "a log-probability of nan"),
         (lambda one: with_logs(one, lambda logs: dict.fromkeys(logs, 0.5)), "a log-probability of 0.5"),
-        (lambda one: Completion(one.tokens, one.finish), "no log-probabilities for golden prompt 0 .copy 1."),
+        (
+            lambda one: Completion(one.tokens, one.finish),
+            "no log-probabilities for golden prompt 0 .copy 1.: finish '[a-z]+'$",
+        ),
+        (
+            lambda one: Completion((), "refused", "20 at\nmost"),
+            "no log-probabilities for .*: finish 'refused', 20 at most$",
+        ),
     ],
 )
 def test_nonsense_is_told_in_words(change: Callable[[Completion], Any], words: str, model: Model) -> None:

@@ -89,7 +89,7 @@ def test_checks_of_one_setup_form_a_group_and_have_time_to_bring_the_backend_up(
     assert marks[0]["trtcheck_group"] == ("ours-fp32",)
     assert marks[1]["trtcheck_group"] == ("ours-fp32-chunk8",)
     assert marks[0]["trtcheck_needs"] == ("torch", "vllm")
-    assert marks[0]["trtcheck_deadline"] == (65,)
+    assert marks[0]["trtcheck_deadline"] == (75,)
     assert marks[1]["trtcheck_provider"] == ("ours", *features_of(CASES[2]))
     assert second.case.setup == first.case.setup
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -33,7 +34,7 @@ CALIBRATORS_UNTIL = "11.0"
 ALWAYS = frozenset({"inspect", "timing_cache", "refit", "contexts", "version_compatible", "onnx"})
 """Abilities that every release has."""
 _RELEASE_AT = 24
-"""Where a plan's header keeps the release's major number, see ``probe.plan_files``."""
+"""Where a plan's header keeps the four numbers of the release, see ``probe.plan_files``."""
 
 
 class TensorRTEngines:
@@ -127,13 +128,24 @@ class TensorRTEngines:
         return self.memory.used_bytes()
 
     def of_other_release(self, plan: bytes) -> bytes:
-        """Return the plan as if the release after this one had built it; empty where the header is not known."""
+        """Return the plan as if the next major release had built it; empty where it does not tell its release twice.
+
+        The header's release is for tools. What the runtime looks at stands in the body: the same four numbers, each
+        behind the same four bytes. Source: plans of 8.6.0 with each byte changed in turn, loaded on an H200.
+        """
         from pytest_trtcheck.probe.plan_files import HEADER_BYTES, parse_header
 
         release, _ = parse_header(plan[:HEADER_BYTES])
         if release is None:
             return b""
-        return plan[:_RELEASE_AT] + bytes([plan[_RELEASE_AT] + 1]) + plan[_RELEASE_AT + 1 :]
+        numbers = plan[_RELEASE_AT : _RELEASE_AT + 4]
+        inside = re.search(b"(....)" + b"\\1".join(re.escape(bytes([one])) for one in numbers), plan, re.DOTALL)
+        if inside is None:
+            return b""
+        other = bytearray(plan)
+        for at in (_RELEASE_AT, inside.end(1)):
+            other[at] += 1
+        return bytes(other)
 
     def _layers(self, api: TensorRT, plan: bytes) -> tuple[Layer, ...]:
         """Return what the inspector tells of each layer."""

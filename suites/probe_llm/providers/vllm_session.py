@@ -12,7 +12,7 @@ from pytest_trtcheck._suites.probe_llm.providers.answers import DTYPES, context_
 from pytest_trtcheck._suites.probe_llm.providers.arguments import Arguments
 from pytest_trtcheck._suites.probe_llm.providers.play import Part, play
 from pytest_trtcheck._suites.probe_llm.providers.vllm_process import fits_in_one_process, undisturbed
-from pytest_trtcheck._suites.probe_llm.tasks import encode
+from pytest_trtcheck._suites.probe_llm.tasks import VOCABULARY, encode
 from pytest_trtcheck._suites.support.reasons import on_one_line
 
 if TYPE_CHECKING:
@@ -62,6 +62,8 @@ class Session:
         found.put(str(self.model.main), "model").put(DTYPES[setup.dtype], "dtype")
         found.put(MEMORY_SHARE, "gpu_memory_utilization").put(context_of(setup, self.model), "max_model_len")
         found.put(setup.prefix_reuse, "enable_prefix_caching").put(setup.tensor_parallel, "tensor_parallel_size")
+        # Those of the whole vocabulary are asked for; 20 are told at most otherwise.
+        found.put(VOCABULARY, "max_logprobs")
         # Compiling and capturing graphs takes longer than all that is asked of one engine.
         found.put(True, "enforce_eager").put(False, "disable_log_stats")
         if setup.slots or setup.chunk:
