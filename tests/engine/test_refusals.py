@@ -57,17 +57,21 @@ def test_a_refusal_without_a_reason_is_told(reason: str) -> None:
     assert found.message.startswith(f"{REVERSED}: the refusal does not say why")
 
 
+BEGINNING = bytes.fromhex(
+    "66747274000000000100000000000000840d0000000000000806000c000000004e474e45000000003800000000000000"
+    "450d0000000000007074727400000000ec000000000000002d0d00000000000002800100080280010006028001000002"
+    "8001000ce580010007800100000000001280010010800100"
+)
+"""Of a plan that TensorRT 8.6.0.12 built on an H200: x + x of four numbers."""
+
+
 def test_a_plan_is_made_another_releases_where_it_tells_its_own_twice() -> None:
     from pytest_trtcheck._suites.engine.providers.tensorrt import TensorRTEngines
+    from pytest_trtcheck.probe.plan_files import HEADER_BYTES, parse_header
 
-    tag = b"\x02\x80\x01\x00"
-    header = b"ftrt" + bytes(20) + bytes([8, 6, 0, 12])
-    body = b"".join(tag + bytes([number]) for number in (8, 6, 0, 12))
-    plan = header + b"weights" * 9 + body + b"more"
-    other = TensorRTEngines().of_other_release(plan)
-    changed = {
-        at: (before, after) for at, (before, after) in enumerate(zip(plan, other, strict=True)) if before != after
-    }
-    assert changed == {24: (8, 9), len(plan) - len(b"more") - 16: (8, 9)}
-    assert TensorRTEngines().of_other_release(header + b"weights") == b""
-    assert TensorRTEngines().of_other_release(b"no plan" + body) == b""
+    assert parse_header(BEGINNING[:HEADER_BYTES]) == ("8.6.0.12", "")
+    other = TensorRTEngines().of_other_release(BEGINNING)
+    pairs = enumerate(zip(BEGINNING, other, strict=True))
+    assert {at: pair for at, pair in pairs if pair[0] != pair[1]} == {24: (8, 9), 84: (8, 9)}
+    assert TensorRTEngines().of_other_release(BEGINNING[:80]) == b""
+    assert TensorRTEngines().of_other_release(b"no plan" + BEGINNING[7:]) == b""

@@ -1,6 +1,6 @@
 """Engines built, loaded and run by TensorRT 8.6 to 11.4, on the GPU memory of whatever library is here.
 
-Written against the API tables release by release. Of it only what needs no GPU has run, on TensorRT 8.6.0.
+Written against the API tables release by release. Run on an H200 with TensorRT 8.6.0; never with a later release.
 """
 
 from __future__ import annotations
