@@ -3,6 +3,7 @@ PYTHON ?= python3
 CHECK_VENV := .venv-check
 TEST_VENV := .venv-test
 TORCH_VENV := .venv-torch
+VLLM_VENV := .venv-vllm
 TRITON := .triton
 TRITON_BIN := pytriton/tritonserver/bin
 PYTRITON := nvidia-pytriton==0.7.0
@@ -21,7 +22,7 @@ PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 # By file: tests that share a venv stay on one worker. (--dist loadgroup groups nothing with pytest 9.2 and xdist 3.8.)
 WORKERS ?= -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: check test test-torch test-serving wheels lint matrix golden hooks clean
+.PHONY: check test test-torch test-serving test-vllm wheels lint matrix golden hooks clean
 
 # Away from this checkout's ini file and conftest, which are for the tests of the tool. Ends with 0 only for an accepted run; make shows the tool's own exit status as "Error N".
 check: $(CHECK_VENV)/.ready
@@ -34,6 +35,7 @@ test: lint
 	$(TEST_VENV)/bin/python -m coverage report --include='pytest_trtcheck/probe/*,pytest_trtcheck/verdict/*'
 	$(MAKE) --no-print-directory test-torch
 	$(MAKE) --no-print-directory test-serving
+	$(MAKE) --no-print-directory test-vllm
 
 # What runs kernels or models, in a venv with torch and transformers: in the other one, runs of the tool would judge them too.
 test-torch: $(TORCH_VENV)/.ready
@@ -42,6 +44,10 @@ test-torch: $(TORCH_VENV)/.ready
 # With a real Triton server, started from the wheel.
 test-serving: $(TORCH_VENV)/.ready $(TRITON)/.ready
 	OMP_NUM_THREADS=1 PATH="$(CURDIR)/$(TRITON)/$(TRITON_BIN):$$PATH" $(TORCH_VENV)/bin/python -m pytest $(WORKERS) $(ARGS) -m serving tests/serving
+
+# With vLLM itself, on a CPU, in a venv of its own: it needs a transformers older than the tested one.
+test-vllm: $(VLLM_VENV)/.ready
+	$(VLLM_VENV)/bin/python -m pytest $(WORKERS) $(ARGS) -m vllm tests/vllm
 
 lint: $(TEST_VENV)/.ready
 	$(TEST_VENV)/bin/ruff check .
@@ -85,6 +91,13 @@ $(TORCH_VENV)/.ready: pyproject.toml
 	$(TORCH_VENV)/bin/python $(PIP_INSTALL) -e '.[dev,training]' $(TORCH) $(ONNX) $(POLYGRAPHY) $(MPI) $(SERVE) 'tritonclient[grpc]'
 	touch $@
 
+$(VLLM_VENV)/.ready: pyproject.toml tests/vllm/requirements.txt
+	@$(PYTHON) -c '$(NEEDS_PYTHON)'
+	$(PYTHON) -m venv $(VLLM_VENV)
+	$(VLLM_VENV)/bin/python $(PIP_INSTALL) -e . hypothesis $(TORCH)
+	$(VLLM_VENV)/bin/python $(PIP_INSTALL) --no-deps -r tests/vllm/requirements.txt
+	touch $@
+
 # The wheel holds the server, whose models need an older NumPy than the tests have: both are in a folder of their own.
 $(TRITON)/.ready: pyproject.toml $(TORCH_VENV)/.ready
 	rm -rf $(TRITON)
@@ -92,4 +105,4 @@ $(TRITON)/.ready: pyproject.toml $(TORCH_VENV)/.ready
 	touch $@
 
 clean:
-	rm -rf $(CHECK_VENV) $(TEST_VENV) $(TORCH_VENV) $(TRITON) .real-stacks build dist *.egg-info
+	rm -rf $(CHECK_VENV) $(TEST_VENV) $(TORCH_VENV) $(VLLM_VENV) $(TRITON) .real-stacks build dist *.egg-info

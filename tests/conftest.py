@@ -45,7 +45,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     Tests marked with the name of a library run in venvs that have it, those marked ``serving`` where there is a server.
     """
     items.sort(key=lambda item: item.get_closest_marker("real_stack") is None)
-    absent = [library for library in ("torch", "transformers") if importlib.util.find_spec(library) is None]
+    absent = [library for library in ("torch", "transformers", "vllm") if importlib.util.find_spec(library) is None]
     if importlib.util.find_spec("pytriton") is None and shutil.which("tritonserver") is None:
         absent.append("serving")
     long = {"real_large": "--all-pairs", "serving_long": "--all-serving"}

@@ -7,12 +7,12 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from pytest_trtcheck.providers.servers import Server
+from tests.listening import wait_until_listening
 
 NEEDS = ("torch", "transformers", "fastapi", "uvicorn", "openai")
 UP_SECONDS = 120.0
@@ -37,19 +37,8 @@ def transformers_server(model: Path) -> Iterator[Server]:
         command, env={**os.environ, "HF_HUB_OFFLINE": "1"}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
-        _wait(server, port)
+        wait_until_listening(port, UP_SECONDS, lambda: "" if server.poll() is None else f"status {server.returncode}")
         yield Server("127.0.0.1", port, "/v1")
     finally:
         server.kill()
         server.wait()
-
-
-def _wait(server: subprocess.Popen[bytes], port: int) -> None:
-    end = time.monotonic() + UP_SECONDS
-    while True:
-        with suppress(OSError):
-            socket.create_connection(("127.0.0.1", port), 1.0).close()
-            return
-        assert server.poll() is None, f"transformers serve ended with {server.returncode}"
-        assert time.monotonic() < end, "transformers serve does not listen"
-        time.sleep(0.2)
