@@ -1,6 +1,7 @@
 """Measure what sound quantizations of the probe model lose: ``python -m training.quantization``.
 
-Every sound variant of every algorithm answers the golden prompts; two of each answer questions too, in fp32. Writes
+Every sound variant of every algorithm answers the golden prompts, and where scales are fixed by calibration, so does
+one of each family after many calibrations; two of each algorithm answer questions too, in fp32. Writes
 ``matrix/sources/quantized_accuracy.yaml``; ``python -m matrix.derive`` makes rows of it. Figures of variants go to
 ``--figures`` line by line, and those that stand there already are not measured again.
 """
@@ -9,14 +10,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import platform
 import sys
 import time
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timezone
 from pathlib import Path
-from statistics import mean
 from typing import Any
 
 import torch
@@ -26,14 +25,17 @@ from pytest_trtcheck._suites.quantization.cases import GOLDEN_LONGEST, SETUPS
 from pytest_trtcheck._suites.quantization.fake import Convention
 from pytest_trtcheck._suites.quantization.measure import KINDS, distance, questions_of, score
 from pytest_trtcheck._suites.quantization.session import QuantizedSession
-from pytest_trtcheck._suites.quantization.variants import families_of
+from pytest_trtcheck._suites.quantization.variants import calibrations_of, families_of
 from pytest_trtcheck.providers import Model, Setup
+from training.spread import FamilyLogs, spread
 
 SEED = 4001
 """Questions that neither training nor calibration used."""
 COUNTS = {"easy": 288, "hard": 512}
 TARGET = Path(__file__).parent.parent / "matrix" / "sources" / "quantized_accuracy.yaml"
 
+CALIBRATIONS = {"fp32": 32, "fp16": 4, "bf16": 4}
+"""Of each family that is calibrated. The spread from one to the next is taken from fp32; a 16-bit type needs a mean."""
 
 _ANSWERING = 2
 """Variants of each algorithm that answer questions, in fp32; the 16-bit types are given their figures."""
@@ -62,42 +64,39 @@ def variants(dtypes: Iterable[str]) -> Iterator[tuple[str, Setup, str, Conventio
     for dtype in dtypes:
         for quantization, kv in SETUPS:
             number = 0
+            setup = Setup(dtype, quantization, kv)
+            calibrations = calibrations_of(quantization, kv, CALIBRATIONS[dtype] - 1)
             for family, conventions in families_of(quantization, kv).items():
-                for convention in conventions:
-                    setup = Setup(dtype, quantization, kv)
+                for convention in (*conventions, *calibrations.get(family, ())):
                     yield f"{setup.name} {convention.name}", setup, family, convention, asked_of(dtype, number)
                     number += 1
 
 
-def spread(logs: dict[str, list[float]]) -> dict[str, float]:
-    """Return lowest and highest mean of the families, and the standard deviation within them."""
-    means = {family: mean(values) for family, values in logs.items()}
-    count = sum(map(len, logs.values()))
-    squares = sum((value - means[family]) ** 2 for family, values in logs.items() for value in values)
-    freedom = count - len(logs)
-    deviation = math.sqrt(squares / freedom) if freedom else 0.0
-    return {"low": min(means.values()), "high": max(means.values()), "sd": deviation}
-
-
 def rows(figures: dict[str, dict[str, Any]], dtypes: Iterable[str]) -> Iterator[str]:
     """Yield the lines of the source file."""
-    by_setup: dict[Setup, list[tuple[str, dict[str, Any]]]] = {}
-    for name, setup, family, _, _ in variants(dtypes):
-        by_setup.setdefault(setup, []).append((family, figures[name]))
+    by_setup: dict[Setup, list[tuple[str, Convention, dict[str, Any]]]] = {}
+    for name, setup, family, convention, _ in variants(dtypes):
+        by_setup.setdefault(setup, []).append((family, convention, figures[name]))
     for setup, found in by_setup.items():
+        again = [family for family, convention, _ in found if convention.calibration_seed]
         cells: dict[str, Any] = {}
         cells |= {"algorithm": setup.quantization} if setup.quantization else {}
         cells |= {"kv_cache": setup.kv_dtype} if setup.kv_dtype else {}
-        cells |= {"dtype": setup.dtype, "variants": len(found), "families": len({family for family, _ in found})}
+        cells |= {"dtype": setup.dtype, "variants": len(found) - len(again)}
+        cells |= {"families": len({family for family, *_ in found})}
+        cells |= {"calibrations": len(again) + len(set(again)), "calibrated_families": len(set(again))}
         for kind in KINDS:
-            counts = [one[kind] for _, one in by_setup[_wide(setup)] if kind in one]
+            counts = [one[kind] for *_, one in by_setup[_wide(setup)] if kind in one]
             right, asked = min(counts, key=lambda count: count[0] / count[1])
             cells |= {f"{kind}_asked": asked, f"{kind}_right": right}
         for statistic in ("divergence", "noise"):
-            logs: dict[str, list[float]] = {}
-            for family, one in found:
-                logs.setdefault(family, []).append(math.log(one[statistic]))
-            cells |= {f"{statistic}_log_{part}": round(value, 4) for part, value in spread(logs).items()}
+            logs: dict[str, FamilyLogs] = {}
+            for family, convention, one in found:
+                logs.setdefault(family, FamilyLogs()).add(
+                    one[statistic], recalibrated=bool(convention.calibration_seed)
+                )
+            spreads = spread(list(logs.values()))
+            cells |= {f"{statistic}_log_{part}": round(value, 4) for part, value in spreads.items()}
         parts = filter(None, (setup.quantization, f"{setup.kv_dtype}_kv" if setup.kv_dtype else "", setup.dtype))
         yield f'- name: "{" ".join(parts)}"'
         yield "  source: *run"

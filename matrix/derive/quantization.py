@@ -67,3 +67,9 @@ def _check_figures(row: RowDraft, algorithms: set[str]) -> None:
         asked, right = row.value(f"{questions}_asked"), row.value(f"{questions}_right")
         if not 0 < right <= asked:
             raise ShapeError(f"{row.id}: {right} of {asked} right in the {questions} sets")
+    calibrations, calibrated = row.value("calibrations"), row.value("calibrated_families")
+    if not 0 <= 2 * calibrated <= calibrations or (calibrations and not calibrated):
+        found = f"{calibrations} calibrations of {calibrated} families"
+        raise ShapeError(
+            f"{row.id}: expected two calibrations at least of each family that is calibrated, found {found}"
+        )

@@ -65,10 +65,12 @@ class Spread:
     """A figure over sound variants: natural logarithms of nats."""
 
     low: float
-    """Mean of the family of variants with the lowest figures."""
+    """Center of the family of variants with the lowest figures."""
     high: float
     deviation: float
-    """Standard deviation within the families."""
+    """Standard deviation within the families, on one calibration."""
+    of_calibration: float = 0.0
+    """Standard deviation of one variant from calibration to calibration; 0 where nothing is calibrated."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,30 @@ class Figures:
     noise: Spread
     """Of the noise of the log-probabilities."""
     variants: int
+    """Ways to do it that were measured, all on one calibration."""
     families: int
+    calibrations: int = 0
+    """On which the first way of each calibrated family was measured, all families together."""
+    calibrated_families: int = 0
+
+    @property
+    def ways_of_each(self) -> float:
+        """Ways to do it of a family, on average."""
+        return self.variants / self.families
+
+    @property
+    def calibrations_of_each(self) -> float:
+        """Calibrations of a family that is calibrated; 0 where none is."""
+        return self.calibrations / self.calibrated_families if self.calibrated_families else 0.0
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """A standard deviation of natural logarithms, and how well it is known."""
+
+    value: float
+    freedom: int
+    """Degrees of freedom."""
 
 
 def figures(matrix: Matrix, algorithm: str, kv_cache: str, dtype: str) -> Figures | None:
@@ -98,21 +123,42 @@ def figures(matrix: Matrix, algorithm: str, kv_cache: str, dtype: str) -> Figure
     return None
 
 
-def spreads(matrix: Matrix) -> dict[str, tuple[float, int]]:
-    """Return, for ``divergence`` and ``noise``, the standard deviation within families, pooled over the rows in fp32.
+@dataclass(frozen=True)
+class Deviations:
+    """How far apart two sound variants of one family are."""
 
-    Beside each, its degrees of freedom. The same variants in another type are no new ones, and do not count.
+    ways: Deviation
+    """Done another way, on the same calibration."""
+    calibrations: Deviation
+    """Done the same way, on another calibration."""
+
+
+_STATISTICS = ("divergence", "noise")
+
+
+def deviations(matrix: Matrix, algorithm: str, kv_cache: str) -> dict[str, Deviations]:
+    """Return, for ``divergence`` and ``noise``, how far apart sound variants of an algorithm and a KV cache are.
+
+    From rows in fp32: the same variants in another type are no new ones, and do not count. Between ways it is pooled
+    over all rows. Between calibrations it is not: one cache is cut where a calibration missed its largest keys,
+    another takes no notice.
     """
-    pooled = {}
-    for statistic in ("divergence", "noise"):
-        found = [_figures(row) for row in matrix.rows(ACCURACY) if row.value("dtype") == DTYPES[0]]
-        freedom = sum(one.variants - one.families for one in found)
-        squares = sum(
-            (one.variants - one.families) * (one.noise if statistic == "noise" else one.divergence).deviation ** 2
-            for one in found
+    rows = [_figures(row) for row in matrix.rows(ACCURACY) if row.value("dtype") == DTYPES[0]]
+    own = figures(matrix, algorithm, kv_cache, DTYPES[0])
+    freedom = sum(one.variants - one.families for one in rows)
+    found = {}
+    for statistic in _STATISTICS:
+        squares = sum((one.variants - one.families) * getattr(one, statistic).deviation ** 2 for one in rows)
+        found[statistic] = Deviations(
+            Deviation((squares / freedom) ** 0.5 if freedom else 0.0, freedom),
+            Deviation(getattr(own, statistic).of_calibration, own.calibrations - own.calibrated_families)
+            if own
+            else Deviation(0.0, 0),
         )
-        pooled[statistic] = ((squares / freedom) ** 0.5 if freedom else 0.0, freedom)
-    return pooled
+    return found
+
+
+_SPREAD = ("low", "high", "sd", "calibration_sd")
 
 
 def _figures(row: Row) -> Figures:
@@ -123,10 +169,12 @@ def _figures(row: Row) -> Figures:
         source=row.source("hard_right").document,
         asked={kind: int(number(f"{kind}_asked")) for kind in kinds},
         right={kind: int(number(f"{kind}_right")) for kind in kinds},
-        divergence=Spread(*(float(number(f"divergence_log_{part}")) for part in ("low", "high", "sd"))),
-        noise=Spread(*(float(number(f"noise_log_{part}")) for part in ("low", "high", "sd"))),
+        divergence=Spread(*(float(number(f"divergence_log_{part}")) for part in _SPREAD)),
+        noise=Spread(*(float(number(f"noise_log_{part}")) for part in _SPREAD)),
         variants=int(number("variants")),
         families=int(number("families")),
+        calibrations=int(number("calibrations")),
+        calibrated_families=int(number("calibrated_families")),
     )
 
 

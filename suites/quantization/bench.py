@@ -5,6 +5,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -34,7 +35,7 @@ from pytest_trtcheck._suites.support.torch_state import one_thread, pinned
 from pytest_trtcheck._suites.support.words import first_line
 from pytest_trtcheck.model.level import Level
 from pytest_trtcheck.providers import LlmBackend, LlmSession, Model, Refused, Setup, Where
-from pytest_trtcheck.rules.quantization import figures, spreads
+from pytest_trtcheck.rules.quantization import deviations, figures
 
 if TYPE_CHECKING:
     from pytest_trtcheck.rules.load import Matrix
@@ -62,10 +63,12 @@ class Task:
     seed: int
     where: Where
     model: Model
+    until_failed: bool = False
+    """Ask no more parts after one that failed."""
 
 
 def evaluate(task: Task, matrix: Matrix) -> dict[str, Verdict]:
-    """Bring the backend up, ask it all parts, and return a verdict for each."""
+    """Bring the backend up, ask it all parts, and return a verdict for each that was asked."""
     recorded = figures(matrix, task.setup.quantization, task.setup.kv_dtype, task.setup.dtype)
     assert recorded is not None, task.setup
     with one_thread(), pinned():
@@ -91,27 +94,30 @@ def _evaluated(task: Task, recorded: Figures, matrix: Matrix) -> dict[str, Verdi
 
 def _parts(task: Task, session: LlmSession, recorded: Figures, matrix: Matrix) -> dict[str, Verdict]:
     """Ask part by part; what one of them raises is that part's failure."""
-    verdicts: dict[str, Verdict] = {}
-    for kind, count in counts(recorded, task.level).items():
-        if kind in task.parts:
-            verdicts[kind] = _tried(
-                lambda kind=kind, count=count: judge_score(  # type: ignore[misc]
-                    score(session, questions_of(kind, count, task.seed)), kind, recorded
-                )
-            )
     found: list[Distance] = []
-    if "golden" in task.parts:
+    told: list[LayerError] = []
 
-        def compare() -> Judgement:
-            found.append(distance(session, GOLDEN_LONGEST))
-            return judge_distance(found[0], recorded, spreads(matrix))
+    def answers(kind: str) -> Judgement:
+        count = counts(recorded, task.level)[kind]
+        return judge_score(score(session, questions_of(kind, count, task.seed)), kind, recorded)
 
-        verdicts["golden"] = _tried(compare)
-    if "layers" in task.parts:
-        told: list[LayerError] = []
-        verdicts["layers"] = _tried(lambda: _layers(task, session, found, told))
-        verdicts |= _with_culprits(verdicts, told)
-    return {part: verdicts[part] for part in PARTS if part in verdicts}
+    def golden() -> Judgement:
+        found.append(distance(session, GOLDEN_LONGEST))
+        return judge_distance(found[0], recorded, deviations(matrix, task.setup.quantization, task.setup.kv_dtype))
+
+    questions: dict[str, Callable[[], Judgement]] = {
+        "easy": partial(answers, "easy"),
+        "hard": partial(answers, "hard"),
+        "golden": golden,
+        "layers": lambda: _layers(task, session, found, told),
+    }
+    verdicts: dict[str, Verdict] = {}
+    for part in PARTS:
+        if part in task.parts:
+            verdicts[part] = _tried(questions[part])
+            if task.until_failed and verdicts[part].judgement.state == FAILED:
+                break
+    return verdicts | _with_culprits(verdicts, told)
 
 
 def _layers(task: Task, session: LlmSession, found: list[Distance], told: list[LayerError]) -> Judgement:

@@ -32,8 +32,12 @@ class Variant:
     """Algorithms and caches in which it differs from the usual engine."""
     quantizer: type[Quantizer] = Quantizer
     store: type[QuantizedStore] = QuantizedStore
-    convention = Convention()
+    convention: Convention = Convention()
     tells_layers = False
+
+    def with_seed(self, seed: int) -> Variant:  # noqa: ARG002 - for those who go by it
+        """Return what the proof runs with this seed; most variants have nothing to draw."""
+        return self
 
     def why_not(self, case: LlmCase, where: Where) -> str:  # noqa: ARG002
         """Return why it is out of reach: another algorithm, or anything but plain requests."""

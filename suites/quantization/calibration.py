@@ -25,7 +25,7 @@ _SAMPLE = 256
 
 @dataclass
 class Seen:
-    """What came into one linear layer."""
+    """What came into one linear layer; in host memory, since a calibration outlives its session."""
 
     largest: torch.Tensor
     """fp32 ``[in]``: largest magnitude in each channel."""
@@ -40,6 +40,10 @@ class Seen:
         """Mean magnitude in each channel."""
         return self.total / self.count
 
+    def on(self, device: torch.device) -> Seen:
+        """Return the same in a device's memory."""
+        return Seen(self.largest.to(device), self.total.to(device), self.count, self.sample.to(device))
+
 
 @dataclass
 class Calibration:
@@ -53,12 +57,14 @@ class Calibration:
     def see(self, name: str, x: torch.Tensor) -> None:
         """Add what goes into a layer, ``[tokens, in]``."""
         size = x.float().abs()
+        largest, total = size.amax(0).cpu(), size.sum(0).cpu()
         found = self.inputs.get(name)
         if found is None:
-            self.inputs[name] = Seen(size.amax(0), size.sum(0), len(x), x[:_SAMPLE].float())
+            # A copy: a view would keep all the tokens of the step.
+            self.inputs[name] = Seen(largest, total, len(x), x[:_SAMPLE].float().cpu().clone())
             return
-        found.largest = found.largest.maximum(size.amax(0))
-        found.total += size.sum(0)
+        found.largest = found.largest.maximum(largest)
+        found.total += total
         found.count += len(x)
 
 

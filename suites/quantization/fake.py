@@ -24,7 +24,7 @@ from pytest_trtcheck._suites.quantization.formats import (
 )
 
 if TYPE_CHECKING:
-    from pytest_trtcheck._suites.quantization.calibration import Calibration
+    from pytest_trtcheck._suites.quantization.calibration import Calibration, Seen
     from pytest_trtcheck.rules.quantization import Algorithm
 
 _TINY = 1e-12
@@ -56,6 +56,12 @@ class Convention:
     """Added to the seed of the questions that scales are calibrated on."""
 
 
+def is_calibrated(algorithm: Algorithm, convention: Convention) -> bool:
+    """Say whether scales or factors come from what calibration saw; others are taken from the numbers themselves."""
+    kind = convention.activation_granularity or algorithm.activation_granularity
+    return bool(algorithm.channel_scaling) or kind == "tensor" or (kind == "group" and algorithm.scale == "e4m3")
+
+
 class Quantizer:
     """Makes linear layers as one algorithm has them."""
 
@@ -72,7 +78,7 @@ class Quantizer:
         if not self.algorithm.activations:
             folded = (stored / factors).to(weight.dtype)
             return lambda x: x @ folded.T
-        limit = self.limit(name, factors)
+        limit = self.limit(name, factors) if is_calibrated(self.algorithm, self.convention) else 0.0
         return lambda x: self.activations(x.float() / factors, limit).to(x.dtype) @ stored.T
 
     def is_quantized(self, name: str) -> bool:
@@ -122,7 +128,11 @@ class Quantizer:
 
     def limit(self, name: str, factors: torch.Tensor) -> float:
         """Return the largest magnitude that calibration saw before a layer, by which fixed scales are set."""
-        return float((self.calibration.inputs[name].largest / factors).max().clamp(min=_TINY))
+        return float((self.seen(name, factors.device).largest / factors).max().clamp(min=_TINY))
+
+    def seen(self, name: str, device: torch.device) -> Seen:
+        """Return what calibration saw before a layer."""
+        return self.calibration.inputs[name].on(device)
 
     def activations(self, x: torch.Tensor, limit: float) -> torch.Tensor:
         """Return what goes into a layer, fp32 ``[tokens, in]``, after a round trip through the algorithm's type."""
@@ -139,7 +149,7 @@ class Quantizer:
     def factors(self, name: str, weight: torch.Tensor) -> torch.Tensor:
         """Return what activations are divided and weights multiplied by, for each input channel, fp32 ``[in]``."""
         if self.algorithm.channel_scaling == "smooth":
-            largest = self.calibration.inputs[name].largest.clamp(min=1e-5)
+            largest = self.seen(name, weight.device).largest.clamp(min=1e-5)
             return (largest / weight.abs().amax(0).clamp(min=1e-5)).sqrt()
         if self.algorithm.channel_scaling == "awq":
             return self.searched(name, weight)
@@ -147,7 +157,7 @@ class Quantizer:
 
     def searched(self, name: str, weight: torch.Tensor) -> torch.Tensor:
         """Return AWQ's factors: the power of the mean activation with which a layer's output changes least."""
-        seen = self.calibration.inputs[name]
+        seen = self.seen(name, weight.device)
         right = seen.sample @ weight.T
         best, least = torch.ones_like(weight[0]), float("inf")
         step = self.convention.alpha_step

@@ -11,7 +11,7 @@ from pytest_trtcheck._suites.quantization.significance import (
     BETA,
     detectable_loss,
     fewest_right,
-    student_quantile,
+    prediction_width,
     worse_than,
 )
 from pytest_trtcheck.model.report import Measurement
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pytest_trtcheck._suites.quantization.fingerprint import Reading
     from pytest_trtcheck._suites.quantization.layers import LayerError
     from pytest_trtcheck._suites.quantization.measure import Distance, Score
-    from pytest_trtcheck.rules.quantization import Figures, Spread
+    from pytest_trtcheck.rules.quantization import Deviations, Figures, Spread
 
 _MOST_LAYERS = 3
 
@@ -35,7 +35,7 @@ class Judgement:
     """One line."""
     measurements: tuple[Measurement, ...] = ()
     ratio: float | None = None
-    """What was measured over what is allowed, where both are figures."""
+    """What was measured over what is allowed, where both are figures: above 1 only where it failed."""
 
 
 PASSED, FAILED, REFUSED, UNDECIDED = "passed", "failed", "refused", "undecided"
@@ -76,24 +76,25 @@ class Bar:
     high: float
 
 
-def bar_of(spread: Spread, pooled: tuple[float, int], variants: int) -> Bar:
+def bar_of(spread: Spread, deviations: Deviations, figures: Figures) -> Bar:
     """Return where one more sound variant lies, but for a probability of alpha at each end.
 
-    A prediction interval of Student's t around the lowest and the highest family, with the standard deviation within
-    families of all algorithms together.
+    A prediction interval of Student's t around the lowest and the highest family, for one that is done another way and
+    calibrated on other questions: both spreads, each with its degrees of freedom and with that of the mean.
     """
-    deviation, freedom = pooled
-    width = student_quantile(ALPHA, freedom) * deviation * math.sqrt(1 + 1 / variants)
+    ways, calibrations = deviations.ways, deviations.calibrations
+    variances = [(ways.value**2 * (1 + 1 / figures.ways_of_each), ways.freedom)]
+    if figures.calibrations:
+        share = 1 + 1 / figures.calibrations_of_each
+        variances.append((calibrations.value**2 * share, calibrations.freedom))
+    width = prediction_width(variances, ALPHA)
     return Bar(math.exp(spread.low - width), math.exp(spread.high + width))
 
 
-def judge_distance(found: Distance, figures: Figures, spreads: dict[str, tuple[float, int]]) -> Judgement:
+def judge_distance(found: Distance, figures: Figures, deviations: dict[str, Deviations]) -> Judgement:
     """Judge log-probabilities: their KL divergence no larger than recorded, their noise neither larger nor smaller."""
-    # A few near-ties make up most of a divergence, in one algorithm more than in another: its own spread counts too.
-    deviation, freedom = spreads["divergence"]
-    widest = (max(deviation, figures.divergence.deviation), freedom)
-    kl = bar_of(figures.divergence, widest, figures.variants)
-    noise = bar_of(figures.noise, spreads["noise"], figures.variants)
+    kl = bar_of(figures.divergence, deviations["divergence"], figures)
+    noise = bar_of(figures.noise, deviations["noise"], figures)
     told = [
         Measurement("kl_divergence", found.divergence, "nats"),
         Measurement("kl_divergence_allowed", kl.high, "nats"),
@@ -114,7 +115,9 @@ def judge_distance(found: Distance, figures: Figures, spreads: dict[str, tuple[f
         elif found.noise < noise.low:
             wrong.append("nearer to the model as it was trained than its quantization: are layers left as they were?")
     told = [one for one in told if math.isfinite(one.value)]
-    sound = f"{figures.variants} sound variants are recorded, alpha {ALPHA:g}"
+    sound = f"{figures.variants} sound variants are recorded"
+    sound += f" and {figures.calibrations} calibrations" if figures.calibrations else ""
+    sound += f", alpha {ALPHA:g}"
     message = "; ".join([*wrong, *words, sound])
     finite = [ratio for ratio in ratios if math.isfinite(ratio)]
     return Judgement(FAILED if wrong else PASSED, message, tuple(told), max(finite, default=None))
@@ -133,7 +136,7 @@ def judge_layers(errors: list[LayerError] | None, reading: Reading | None) -> Ju
         count = (
             f"{len(wrong)} of {len(errors)} layers are not quantized as they should be: " if wrong else "strangest: "
         )
-        return Judgement(FAILED if wrong else PASSED, count + message, told, errors[0].strangeness)
+        return Judgement(FAILED if wrong else PASSED, count + message, told, errors[0].ratio)
     if reading is None:
         return Judgement(UNDECIDED, "the backend tells nothing of its layers, and rounded activations hide them")
     if reading.left:

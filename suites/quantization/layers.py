@@ -15,8 +15,9 @@ from pytest_trtcheck._suites.probe_llm.sets import easy_questions
 from pytest_trtcheck._suites.probe_llm.tensors import read_tensors
 from pytest_trtcheck._suites.quantization.algorithms import algorithm_of
 from pytest_trtcheck._suites.quantization.calibration import SEED, calibrate
-from pytest_trtcheck._suites.quantization.fake import KV_NAMES, Convention, Quantizer, kv_scales
+from pytest_trtcheck._suites.quantization.fake import KV_NAMES, Quantizer, kv_scales
 from pytest_trtcheck._suites.quantization.formats import round_to
+from pytest_trtcheck._suites.quantization.variants import families_of
 from pytest_trtcheck.providers import Model, Setup
 
 QUESTION_SEED = 5001
@@ -33,25 +34,28 @@ class LayerError:
     name: str
     found: float
     """Relative to the root mean square of the right output."""
-    usual: float
-    """The same of our own quantization of this layer."""
+    usual: tuple[float, float]
+    """The same of our own quantization of this layer: of the family that is least off, and of the one that is most."""
     floor: float
 
     @property
-    def strangeness(self) -> float:
-        """Factor by which the error is larger or smaller than usual; 1 is best."""
-        found, usual = (max(error, self.floor) for error in (self.found, self.usual))
-        return max(found / usual, usual / found)
+    def ratio(self) -> float:
+        """Factor by which the error is beyond the usual ones, over the factor that is allowed."""
+        found, least, most = (max(error, self.floor) for error in (self.found, *self.usual))
+        return max(found / most, least / found) / MOST
 
     @property
     def is_within(self) -> bool:
         """True when the layer is as far off as its quantization has to be."""
-        return self.strangeness <= MOST
+        return self.ratio <= 1
 
     def describe(self) -> str:
-        """Return the errors on one line."""
-        kind = "more" if self.found > self.usual else "less"
-        return f"{self.name} is off by {self.found:.2g} of its output, {kind} than the usual {self.usual:.2g}"
+        """Return the errors on one line, the usual one that is nearer."""
+        least, most = self.usual
+        kind, usual = ("more", most) if self.found > most else ("less", least)
+        if least <= self.found <= most:
+            kind, usual = ("more", least)
+        return f"{self.name} is off by {self.found:.2g} of its output, {kind} than the usual {usual:.2g}"
 
 
 def prompt() -> tuple[int, ...]:
@@ -67,7 +71,7 @@ def layer_errors(told: Mapping[str, Any], setup: Setup, model: Model) -> list[La
     cache was given and what it gave back, by ``KV_NAMES``. ValueError for shapes that do not fit the layer.
     """
     errors = [_error(name, pair, setup, model) for name, pair in told.items()]
-    return sorted(errors, key=lambda error: error.strangeness, reverse=True)
+    return sorted(errors, key=lambda error: error.ratio, reverse=True)
 
 
 @lru_cache(maxsize=1)
@@ -88,25 +92,31 @@ def _error(name: str, pair: Any, setup: Setup, model: Model) -> LayerError:
     if after.shape != right.shape:
         raise ValueError(f"{name}: expected outputs of shape {tuple(right.shape)}, found {tuple(after.shape)}")
     size = float(right.square().mean().sqrt()) or 1.0
-    off = [float((one - right).square().mean().sqrt()) / size for one in (after, usual)]
-    found = off[0] if math.isfinite(off[0]) else math.inf
-    return LayerError(name, found, off[1], _ROUNDINGS[setup.dtype])
+    found, *of_families = (float((one - right).square().mean().sqrt()) / size for one in (after, *usual))
+    found = found if math.isfinite(found) else math.inf
+    return LayerError(name, found, (min(of_families), max(of_families)), _ROUNDINGS[setup.dtype])
 
 
-def _usual(name: str, x: torch.Tensor, weight: torch.Tensor, setup: Setup, model: Model) -> torch.Tensor:
-    """Return what our own quantization of a layer makes of an input."""
-    dtype = DTYPES[setup.dtype]
-    layer = _quantizer(setup.quantization, model).layer(name, weight.to(dtype)) if setup.quantization else None
-    return (layer(x.to(dtype)) if layer else x.to(dtype) @ weight.to(dtype).T).float()
+def _usual(name: str, x: torch.Tensor, weight: torch.Tensor, setup: Setup, model: Model) -> list[torch.Tensor]:
+    """Return what our own quantization of a layer makes of an input, in each family of sound ways."""
+    x, weight = x.to(DTYPES[setup.dtype]), weight.to(DTYPES[setup.dtype])
+    if not setup.quantization:
+        return [(x @ weight.T).float()]
+    return [quantizer.layer(name, weight)(x).float() for quantizer in _quantizers(setup.quantization, model)]
 
 
 @lru_cache(maxsize=4)
-def _quantizer(quantization: str, model: Model) -> Quantizer:
-    return Quantizer(algorithm_of(quantization), calibrate(model, "cpu", SEED))
+def _quantizers(quantization: str, model: Model) -> tuple[Quantizer, ...]:
+    seen = calibrate(model, "cpu", SEED)
+    families = families_of(quantization, "").values()
+    return tuple(Quantizer(algorithm_of(quantization), seen, conventions[0]) for conventions in families)
 
 
-def _cached(x: torch.Tensor, layer: int, at: int, setup: Setup, model: Model) -> torch.Tensor:
+def _cached(x: torch.Tensor, layer: int, at: int, setup: Setup, model: Model) -> list[torch.Tensor]:
+    """Return what comes out of our own quantized cache, in each family of sound ways."""
     if not setup.kv_dtype:
-        return x
-    scale = kv_scales(calibrate(model, "cpu", SEED), setup.kv_dtype, Convention())[layer][at]
-    return round_to(x / scale, setup.kv_dtype) * scale
+        return [x]
+    seen = calibrate(model, "cpu", SEED)
+    families = families_of("", setup.kv_dtype).values()
+    scales = [kv_scales(seen, setup.kv_dtype, conventions[0])[layer][at] for conventions in families]
+    return [round_to(x / scale, setup.kv_dtype) * scale for scale in scales]

@@ -17,6 +17,10 @@ from pytest_trtcheck._suites.support.reasons import on_one_line
 from pytest_trtcheck.providers import Completion, LlmSession, Request
 
 KINDS = ("easy", "hard")
+STRAYS = 0.01
+"""Share of the places, the most divergent ones, that a mean divergence leaves out. At a few of them the model itself
+is of two minds, and any rounding may tip it: one such place of 472 made up 99 % of the mean, with one calibration of
+forty and not with the others."""
 
 
 class UnusableAnswerError(Exception):
@@ -40,7 +44,7 @@ class Distance:
     """How far log-probabilities are from the golden ones."""
 
     divergence: float
-    """Mean KL divergence over the places, nats; infinite where a number is missing that has to be there."""
+    """Mean KL divergence over the places but ``STRAYS``, nats; infinite where a number that has to be there is not."""
     noise: float | None
     """Half the mean variance over the vocabulary of the difference, nats; None where not all tokens were told."""
     places: int
@@ -134,10 +138,17 @@ def distance_of(rows: dict[int, torch.Tensor]) -> Distance:
     """Return how far rows of log-probabilities are from the golden ones."""
     ours = torch.cat(list(rows.values()))
     right = torch.cat([golden_prompts()[number].log_probs for number in rows]).double()
-    divergence = float(_divergences(right, ours).mean())
+    divergence = _mean_but_strays(_divergences(right, ours))
     is_whole = not bool(ours.isnan().any())
     noise = float((ours - right).var(-1, unbiased=False).mean()) / 2 if is_whole else None
-    return Distance(divergence if math.isfinite(divergence) else math.inf, noise, len(ours), rows)
+    return Distance(divergence, noise, len(ours), rows)
+
+
+def _mean_but_strays(divergences: torch.Tensor) -> float:
+    if not bool(divergences.isfinite().all()):
+        return math.inf
+    kept = divergences.sort().values[: len(divergences) - math.ceil(STRAYS * len(divergences))]
+    return float(kept.mean())
 
 
 def row_of(completion: Completion, index: int) -> torch.Tensor:
@@ -169,7 +180,7 @@ def _along(one: Golden, completion: Completion) -> dict[int, torch.Tensor]:
 def _divergences(right: torch.Tensor, ours: torch.Tensor) -> torch.Tensor:
     """Return KL(right || ours) for each place. What was not told counts as one token with what is left over."""
     told = ~ours.isnan()
-    each = torch.where(told, right.exp() * (right - ours.nan_to_num(0.0)), 0.0).sum(-1)
+    each = torch.where(told, right.exp() * (right - ours.nan_to_num(0.0, neginf=-math.inf)), 0.0).sum(-1)
     left = torch.where(told, 0.0, right.exp()).sum(-1)
     ours_left = (1 - torch.where(told, ours.exp(), 0.0).sum(-1)).clamp(min=1e-9)
     rest = torch.where(left > 0, left * (left.clamp(min=1e-300).log() - ours_left.log()), 0.0)

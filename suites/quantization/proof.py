@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pytest_trtcheck._suites.probe_llm.checkpoint import verify
 from pytest_trtcheck._suites.probe_llm.proving import due
@@ -12,11 +12,14 @@ from pytest_trtcheck._suites.quantization.broken import BROKEN, Variant
 from pytest_trtcheck._suites.quantization.cases import PARTS, case_of, setups
 from pytest_trtcheck._suites.quantization.judge import FAILED
 from pytest_trtcheck._suites.quantization.significance import ALPHA, BETA
-from pytest_trtcheck._suites.quantization.sound import SOUND
+from pytest_trtcheck._suites.quantization.sound import SOUND, OtherCalibration, Sound
 from pytest_trtcheck._suites.support.proof import Proof, Subject, Tally, Trial, in_order, run_through
 from pytest_trtcheck.model.level import Level
 from pytest_trtcheck.providers import Model, Setup, Where
 from pytest_trtcheck.rules.load import load_matrix
+
+_CALIBRATED = 2
+"""Algorithms that are calibrated anew with each seed after the first."""
 
 
 @dataclass(frozen=True)
@@ -49,21 +52,32 @@ def prove(
 ) -> QuantizationProof:
     """Run broken quantizations with the first seed where they show; sound ones as they are due.
 
-    Log-probabilities and layers do not depend on the seed: after the first one, sound variants answer questions only,
-    in the algorithms that the level has.
+    Log-probabilities and layers depend on the seed by calibration alone. After the first seed, sound variants answer
+    questions in the algorithms that the level has, and calibrations are gone through in some algorithms, in turn.
     """
     broken = [kind() for kind in BROKEN] if broken is None else broken
     sound = [kind() for kind in SOUND] if sound is None else sound
     tallies: dict[str, Tally] = {}
     everything = _setups([*broken, *sound])
-    usual = [setup for setup in everything if (setup.quantization, setup.kv_dtype) in setups(level)]
     first = _subject(level, device, tuple(PARTS))
     run_through(first, [*broken, *sound], everything, seeds[0], tallies)
-    questions = _subject(level, device, ("easy", "hard"))
-    for seed in seeds[1:]:
-        chosen = [variant for variant, _ in due(sound, ("fp32",), seed - seeds[0])]
-        run_through(questions, chosen, usual, seed, tallies)
+    run_further(level, device, sound, seeds, tallies)
     return QuantizationProof(*in_order(tallies, broken, sound), len(everything), seeds)
+
+
+def run_further(level: Level, device: str, sound: Sequence[Variant], seeds: range, tallies: dict[str, Tally]) -> None:
+    """Run sound variants with all seeds but the first, as far as they depend on it, and count in ``tallies``."""
+    usual = [setup for setup in _setups(sound) if (setup.quantization, setup.kv_dtype) in setups(level)]
+    calibrated = [one for one in sound if isinstance(one, OtherCalibration)]
+    answers, rest = (_subject(level, device, parts) for parts in (("easy", "hard"), ("golden", "layers")))
+    for number, seed in list(enumerate(seeds))[1:]:
+        run_through(answers, [variant for variant, _ in due(sound, ("fp32",), number)], usual, seed, tallies)
+        run_through(rest, calibrated, _turn(_setups(calibrated), number), seed, tallies)
+
+
+def _turn(found: Sequence[Setup], number: int) -> list[Setup]:
+    """Return the setups whose turn it is with the seed of this number."""
+    return [found[(number * _CALIBRATED + at) % len(found)] for at in range(min(_CALIBRATED, len(found)))]
 
 
 def _setups(subjects: Sequence[Variant]) -> list[Setup]:
@@ -78,10 +92,13 @@ def _subject(level: Level, device: str, parts: tuple[str, ...]) -> Subject[Setup
 
     def lay_out(setup: Setup, seed: int) -> Callable[[Variant], Trial]:
         def trial_of(subject: Variant) -> Trial:
-            verdicts = evaluate(Task(subject, setup, parts, level, seed, where, model), matrix)
-            judgements = {part: verdict.judgement for part, verdict in verdicts.items()}
-            failed = [f"{PARTS[part]}: {one.message}" for part, one in judgements.items() if one.state == FAILED]
-            ratios = [one.ratio for one in judgements.values() if one.ratio is not None]
+            drawn = subject.with_seed(seed)
+            task = Task(drawn, setup, parts, level, seed, where, model, until_failed=not isinstance(drawn, Sound))
+            found = list(evaluate(task, matrix).items())
+            if isinstance(drawn, Sound) and "layers" in parts:
+                found += evaluate(replace(task, backend=drawn.telling(), parts=("layers",)), matrix).items()
+            failed = [f"{PARTS[part]}: {one.judgement.message}" for part, one in found if one.judgement.state == FAILED]
+            ratios = [one.judgement.ratio for _, one in found if one.judgement.ratio is not None]
             return Trial(bool(failed), failed[0] if failed else "", max(ratios, default=None))
 
         return trial_of

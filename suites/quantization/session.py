@@ -12,8 +12,9 @@ from pytest_trtcheck._suites.probe_llm.engine.model import Linear, LinearFactory
 from pytest_trtcheck._suites.probe_llm.engine.session import Session
 from pytest_trtcheck._suites.quantization.algorithms import algorithm_of
 from pytest_trtcheck._suites.quantization.calibration import SEED, Calibration, calibrate
-from pytest_trtcheck._suites.quantization.fake import Convention, QuantizedStore, Quantizer, kv_scales
+from pytest_trtcheck._suites.quantization.fake import Convention, QuantizedStore, Quantizer, is_calibrated, kv_scales
 from pytest_trtcheck.providers import Model, Request, Setup
+from pytest_trtcheck.rules.quantization import Algorithm
 
 SLOTS = 64
 KV_TOKENS = 32_768
@@ -32,8 +33,10 @@ class QuantizedSession(Session):
             replace(setup, slots=setup.slots or SLOTS, kv_tokens=setup.kv_tokens or KV_TOKENS), model, device
         )
 
-    def calibration(self) -> Calibration:
-        """Return what fixed scales are taken from."""
+    def calibration(self, algorithm: Algorithm | None = None) -> Calibration:
+        """Return what fixed scales are taken from; nothing for an algorithm that has none."""
+        if algorithm is not None and not is_calibrated(algorithm, self.convention):
+            return Calibration()
         return calibrate(self.model, self.device, SEED + self.convention.calibration_seed)
 
     def linear_factory(self) -> LinearFactory:
@@ -41,7 +44,8 @@ class QuantizedSession(Session):
         quantization = self.setup.quantization
         make = plain_linear
         if quantization:
-            make = self.quantizer_class(algorithm_of(quantization), self.calibration(), self.convention).layer
+            algorithm = algorithm_of(quantization)
+            make = self.quantizer_class(algorithm, self.calibration(algorithm), self.convention).layer
 
         def watched(name: str, weight: torch.Tensor) -> Linear:
             layer = make(name, weight)
@@ -63,6 +67,12 @@ class QuantizedSession(Session):
             return super().make_store(shape)
         scales = kv_scales(self.calibration(), kind, self.convention)
         return self.quantized_store_class(shape, self.dtype, self.device, kind, scales)
+
+    def close(self) -> None:
+        """Free the cache and the weights, and give the driver back what torch's allocator would keep: 0.3 GiB."""
+        super().close()
+        if torch.device(self.device).type == "cuda":
+            torch.cuda.empty_cache()
 
     def layers(self, tokens: Sequence[int]) -> Mapping[str, tuple[torch.Tensor, torch.Tensor]]:
         """Return what goes into and comes out of every linear layer, ``[tokens, in]`` and ``[tokens, out]``, by name.

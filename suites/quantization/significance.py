@@ -7,6 +7,7 @@ lost as much as was to be detected is not.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import lru_cache
 
 ALPHA = 1e-5
@@ -124,6 +125,19 @@ def student_quantile(tail: float, freedom: int) -> float:
         else:
             high = middle
     return high
+
+
+def prediction_width(variances: Sequence[tuple[float, int]], alpha: float = ALPHA) -> float:
+    """Return how far from the middle one more value lies, on one side, but for a probability of ``alpha``.
+
+    ``variances``: of independent effects that add up, each with its degrees of freedom; those of the sum are by Welch
+    and Satterthwaite (Biometrics Bulletin 2, 1946), rounded down.
+    """
+    total = sum(variance for variance, _ in variances)
+    if not total:
+        return 0.0
+    freedom = total**2 / sum(variance**2 / freedom for variance, freedom in variances if variance)
+    return student_quantile(alpha, math.floor(freedom)) * math.sqrt(total)
 
 
 def _incomplete_beta(x: float, a: float, b: float) -> float:

@@ -1,6 +1,11 @@
-"""Sound variants: what implementations do differently without being wrong. None may ever be flagged."""
+"""Sound variants: what implementations do differently without being wrong. None may ever be flagged.
+
+Each is judged twice: telling nothing of its layers, as a foreign backend, and telling of them.
+"""
 
 from __future__ import annotations
+
+import copy
 
 import torch
 
@@ -8,28 +13,33 @@ from pytest_trtcheck._suites.probe_llm.engine.model import Linear, plain_linear
 from pytest_trtcheck._suites.quantization.broken import FP8_KV, INT8_KV, Variant
 from pytest_trtcheck._suites.quantization.cases import SETUPS
 from pytest_trtcheck._suites.quantization.fake import Convention, Quantizer
+from pytest_trtcheck._suites.quantization.variants import calibrations_of
 from pytest_trtcheck.providers import LlmSession, Model, Setup, Where
 
+_BEYOND_THE_RECORDED = 1000
+"""Calibrations from this seed on made no record."""
 _INTEGERS = (("int8_weight_only", ""), ("int4_weight_only", ""))
 _WITH_INTEGERS = (*_INTEGERS, ("int8_smooth_quant", ""), ("int4_awq", ""), ("w4a8_awq", ""))
 
 
-class Usual(Variant):
-    """The built-in engine as it is, telling of its layers."""
+class Sound(Variant):
+    """The built-in engine with one thing done another way."""
+
+    def telling(self) -> Sound:
+        """Return the same, telling of its layers."""
+        told = copy.copy(self)
+        told.tells_layers = True
+        return told
+
+
+class Usual(Sound):
+    """The built-in engine as it is."""
 
     name = "sound_usual"
     setups = SETUPS
-    tells_layers = True
 
 
-class Untold(Variant):
-    """The same without telling of its layers."""
-
-    name = "sound_untold"
-    setups = SETUPS
-
-
-class TiesAway(Variant):
+class TiesAway(Sound):
     """Ties are rounded away from zero."""
 
     name = "sound_ties_away"
@@ -37,14 +47,7 @@ class TiesAway(Variant):
     convention = Convention(ties="away")
 
 
-class TiesAwayTold(TiesAway):
-    """The same, telling of its layers."""
-
-    name = "sound_ties_away_told"
-    tells_layers = True
-
-
-class HalfScales(Variant):
+class HalfScales(Sound):
     """Scales are kept in fp16."""
 
     name = "sound_scales_fp16"
@@ -52,7 +55,7 @@ class HalfScales(Variant):
     convention = Convention(scale_dtype="float16")
 
 
-class FullRange(Variant):
+class FullRange(Sound):
     """The scale is taken so that the smallest integer is used too."""
 
     name = "sound_full_range"
@@ -60,7 +63,7 @@ class FullRange(Variant):
     convention = Convention(full_range=1.0)
 
 
-class HalfRange(Variant):
+class HalfRange(Sound):
     """The scale is taken half way between the smallest and the largest integer."""
 
     name = "sound_half_range"
@@ -68,7 +71,7 @@ class HalfRange(Variant):
     convention = Convention(full_range=0.5)
 
 
-class Groups128(Variant):
+class Groups128(Sound):
     """Weights share scales in groups of 128 along the input."""
 
     name = "sound_groups_128"
@@ -76,16 +79,15 @@ class Groups128(Variant):
     convention = Convention(group_size=128)
 
 
-class Groups64(Variant):
+class Groups64(Sound):
     """Weights share scales in groups of 64."""
 
     name = "sound_groups_64"
     setups = _INTEGERS
     convention = Convention(group_size=64)
-    tells_layers = True
 
 
-class OtherActivationScales(Variant):
+class OtherActivationScales(Sound):
     """Activations have a scale for each token where calibration is usual, and the other way round."""
 
     name = "sound_token_scales"
@@ -93,7 +95,7 @@ class OtherActivationScales(Variant):
     convention = Convention(activation_granularity="token")
 
 
-class TensorActivationScales(Variant):
+class TensorActivationScales(Sound):
     """Activations have one scale by calibration."""
 
     name = "sound_tensor_scales"
@@ -101,15 +103,20 @@ class TensorActivationScales(Variant):
     convention = Convention(activation_granularity="tensor")
 
 
-class OtherCalibration(Variant):
-    """Calibrated on other questions."""
+class OtherCalibration(Sound):
+    """Calibrated on other questions, with each seed on others again."""
 
     name = "sound_calibration"
-    setups = tuple(one for one in SETUPS if one not in _INTEGERS)
-    convention = Convention(calibration_seed=7)
+    setups = tuple(one for one in SETUPS if calibrations_of(*one, 1))
+
+    def with_seed(self, seed: int) -> OtherCalibration:
+        """Return the same, calibrated on questions of this seed."""
+        drawn = copy.copy(self)
+        drawn.convention = Convention(calibration_seed=_BEYOND_THE_RECORDED + seed)
+        return drawn
 
 
-class UnitKvScale(Variant):
+class UnitKvScale(Sound):
     """The fp8 cache has scales of 1."""
 
     name = "sound_kv_scale_1"
@@ -132,7 +139,7 @@ class _Summed(Quantizer):
         )
 
 
-class SummedInParts(Variant):
+class SummedInParts(Sound):
     """Products are summed 64 channels at a time, as kernels with split-K do."""
 
     name = "sound_split_k"
@@ -151,7 +158,7 @@ class _Wide(Quantizer):
         return lambda x: layer(x.double()).to(x.dtype)
 
 
-class SummedWide(Variant):
+class SummedWide(Sound):
     """Products are summed in fp64."""
 
     name = "sound_fp64_sums"
@@ -159,7 +166,7 @@ class SummedWide(Variant):
     quantizer = _Wide
 
 
-class Threads(Variant):
+class Threads(Sound):
     """Sums are split over sixteen threads."""
 
     name = "sound_16_threads"
@@ -180,7 +187,7 @@ class Threads(Variant):
         return session
 
 
-SOUND: tuple[type[Variant], ...] = (
-    Usual, Untold, TiesAway, TiesAwayTold, HalfScales, FullRange, HalfRange, Groups128, Groups64,
-    OtherActivationScales, TensorActivationScales, OtherCalibration, UnitKvScale, SummedInParts, SummedWide, Threads,
+SOUND: tuple[type[Sound], ...] = (
+    Usual, TiesAway, HalfScales, FullRange, HalfRange, Groups128, Groups64, OtherActivationScales,
+    TensorActivationScales, OtherCalibration, UnitKvScale, SummedInParts, SummedWide, Threads,
 )  # fmt: skip

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pytest_trtcheck._suites.quantization.algorithms import algorithm_of
-from pytest_trtcheck._suites.quantization.fake import Convention
+from pytest_trtcheck._suites.quantization.fake import Convention, is_calibrated
 from pytest_trtcheck._suites.quantization.formats import INTEGER_BITS
 
 Families = dict[str, tuple[Convention, ...]]
 """Conventions by what sets the families apart."""
 
 _AWAY = Convention("ties away from zero", ties="away")
-_OTHER_CALIBRATION = Convention("other calibration questions", calibration_seed=1)
-_THIRD_CALIBRATION = Convention("third calibration questions", calibration_seed=2)
 _RANGES = (Convention("range to 2^(b-1) - 0.5", full_range=0.5), Convention("range to 2^(b-1)", full_range=1.0))
 _HALF_SCALES = Convention("scales in fp16", scale_dtype="float16")
 _GROUPS = {
@@ -24,7 +24,7 @@ _GROUPS = {
 
 
 def families_of(quantization: str, kv_dtype: str) -> Families:
-    """Return the sound variants of an algorithm, of a KV cache, or of both together."""
+    """Return the sound variants of an algorithm, of a KV cache, or of both together; all with the same calibration."""
     if kv_dtype:
         return _kv(quantization, kv_dtype)
     algorithm = algorithm_of(quantization)
@@ -33,8 +33,6 @@ def families_of(quantization: str, kv_dtype: str) -> Families:
         usual += [*_RANGES, _HALF_SCALES]
     if algorithm.channel_scaling == "awq":
         usual.append(Convention("finer search", alpha_step=0.05))
-    if algorithm.channel_scaling or algorithm.activations:
-        usual += [_OTHER_CALIBRATION, _THIRD_CALIBRATION]
     families: Families = {"usual": tuple(usual)}
     if algorithm.granularity == "channel" and not algorithm.activations:
         families |= _GROUPS
@@ -48,10 +46,30 @@ def families_of(quantization: str, kv_dtype: str) -> Families:
 
 
 def _kv(quantization: str, kv_dtype: str) -> Families:
-    families: Families = {"calibrated": (Convention(), _OTHER_CALIBRATION, _THIRD_CALIBRATION)}
+    families: Families = {"calibrated": (Convention(),)}
     if kv_dtype not in INTEGER_BITS:
         of_one: tuple[Convention, ...] = (Convention("cache with a scale of 1", unit_kv_scale=True),)
         if quantization:
             of_one += (Convention("cache with a scale of 1, ties away", unit_kv_scale=True, ties="away"),)
         families["a scale of 1"] = of_one
     return families
+
+
+def calibrations_of(quantization: str, kv_dtype: str, count: int) -> Families:
+    """Return the first variant of each family whose scales are fixed by calibration, on ``count`` sets of questions.
+
+    The calibration that all variants of ``families_of`` have is not among them: it is one more.
+    """
+    return {
+        family: tuple(
+            replace(conventions[0], name=f"{conventions[0].name}, calibration {seed}", calibration_seed=seed)
+            for seed in range(1, count + 1)
+        )
+        for family, conventions in families_of(quantization, kv_dtype).items()
+        if _is_calibrated(quantization, kv_dtype, conventions[0])
+    }
+
+
+def _is_calibrated(quantization: str, kv_dtype: str, convention: Convention) -> bool:
+    of_cache = bool(kv_dtype) and not convention.unit_kv_scale
+    return of_cache or (bool(quantization) and is_calibrated(algorithm_of(quantization), convention))

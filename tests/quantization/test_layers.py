@@ -80,6 +80,24 @@ def test_a_layer_that_was_left_and_one_that_should_have_been_are_both_named(mode
     assert "more than the usual" in wrong["lm_head"]
 
 
+@pytest.mark.parametrize(
+    ("setup", "convention"),
+    [
+        (Setup("fp32", "int8_smooth_quant"), {"activation_granularity": "tensor"}),
+        (Setup("fp32", "int4_weight_only"), {"group_size": 64}),
+        (Setup("fp32", "fp8", "fp8_e4m3"), {"unit_kv_scale": True, "calibration_seed": 3}),
+        (Setup("fp32", "", "int8"), {"calibration_seed": 11}),
+    ],
+)
+def test_layers_of_every_family_and_calibration_are_within(
+    setup: Setup, convention: dict[str, Any], model: Model
+) -> None:
+    from pytest_trtcheck._suites.quantization.fake import Convention
+
+    errors = errors_of(setup, model, convention=Convention(**convention))
+    assert [error.describe() for error in errors if not error.is_within] == []
+
+
 def test_a_cache_with_a_wrong_scale_names_its_layer(model: Model) -> None:
     from pytest_trtcheck._suites.quantization.fake import QuantizedStore
 

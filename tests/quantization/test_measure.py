@@ -11,6 +11,8 @@ import pytest
 from pytest_trtcheck.providers import Completion, Model, Request, Setup
 
 if TYPE_CHECKING:
+    import torch
+
     from pytest_trtcheck._suites.quantization.measure import Distance
 
 pytestmark = pytest.mark.torch
@@ -87,6 +89,38 @@ def test_places_after_a_token_that_differs_are_asked_for_by_themselves(model: Mo
     found = distance(changed, LONGEST)
     assert changed.asked > len(golden_requests(LONGEST))
     assert found.divergence < 1e-8
+
+
+def rows_with(places: int, change: float) -> dict[int, torch.Tensor]:
+    """Return golden log-probabilities, at the first so many places with this added to the likeliest token."""
+    from pytest_trtcheck._suites.quantization.measure import golden_prompts
+
+    found = {}
+    for number, one in enumerate(golden_prompts()[:40]):
+        found[number] = one.log_probs.double().clone()
+        for row in found[number][:places]:
+            row[row.argmax()] += change
+            row.sub_(row.logsumexp(0))
+        places = max(0, places - len(found[number]))
+    return found
+
+
+def test_a_place_that_tips_over_does_not_move_the_divergence_and_many_do() -> None:
+    from pytest_trtcheck._suites.quantization.measure import STRAYS, distance_of
+
+    none, one, many = (distance_of(rows_with(places, -20.0)) for places in (0, 1, 100))
+    assert math.ceil(STRAYS * none.places) < 10
+    assert one.divergence == pytest.approx(none.divergence, abs=1e-8)
+    assert many.divergence > 0.1
+    assert one.noise is not None
+    assert none.noise is not None
+    assert one.noise > none.noise
+
+
+def test_one_place_with_a_number_missing_makes_the_divergence_infinite() -> None:
+    from pytest_trtcheck._suites.quantization.measure import distance_of
+
+    assert distance_of(rows_with(1, -math.inf)).divergence == math.inf
 
 
 @pytest.mark.parametrize(

@@ -47,11 +47,55 @@ def test_mistakes_are_caught_and_sound_variants_are_not() -> None:
 
 @pytest.mark.slow
 def test_a_mistake_that_does_not_show_has_escaped_and_a_sound_one_that_is_flagged_is_an_alarm() -> None:
-    proof = proven(few("sound_untold"), few("broken_zero_point"))
+    proof = proven(few("sound_usual"), few("broken_zero_point"))
     assert not proof.holds
-    assert (proof.escaped, proof.alarms) == (["sound_untold"], ["broken_zero_point"])
+    assert (proof.escaped, proof.alarms) == (["sound_usual"], ["broken_zero_point"])
     last = list(proof.lines())[-1]
-    assert last.startswith("THE PROOF DOES NOT HOLD; escaped: sound_untold; broken_zero_point flagged in fp32-int8")
+    assert last.startswith("THE PROOF DOES NOT HOLD; escaped: sound_usual; broken_zero_point flagged in fp32-int8")
+
+
+@pytest.mark.slow
+def test_a_sound_variant_is_judged_with_its_layers_told_too_and_its_largest_figure_is_below_1(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from pytest_trtcheck._suites.quantization import layers
+
+    (tally,) = proven(few("broken_zero_point"), few("sound_ties_away")).sound
+    assert (tally.ran, tally.flagged) == (1, 0)
+    assert 0 < tally.largest < 1
+    monkeypatch.setattr(layers, "MOST", 1.001)
+    proof = proven(few("broken_zero_point"), few("sound_ties_away"))
+    assert proof.alarms == ["sound_ties_away"]
+    assert proof.sound[0].words.startswith("TRC-QNT-004: ")
+    assert proof.sound[0].largest > 1
+
+
+def test_a_broken_quantization_is_asked_no_more_after_a_part_that_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    from pytest_trtcheck._suites.quantization import bench
+
+    def refuse(*arguments: object) -> None:
+        raise AssertionError("asked on")
+
+    monkeypatch.setattr(bench, "distance", refuse)
+    monkeypatch.setattr(bench, "_layers", refuse)
+    (tally,) = proven(few("broken_scale_axis"), []).broken
+    assert (tally.ran, tally.flagged) == (1, 1)
+    assert tally.words.startswith("TRC-QNT-001: ")
+    assert "asked on" not in tally.words
+
+
+def test_each_seed_calibrates_on_questions_of_its_own_that_made_no_record_and_all_algorithms_have_their_turn() -> None:
+    from pytest_trtcheck._suites.quantization.proof import _setups, _turn
+    from pytest_trtcheck._suites.quantization.sound import OtherCalibration
+    from training.quantization import CALIBRATIONS
+
+    variant = OtherCalibration()
+    seeds = [variant.with_seed(seed).convention.calibration_seed for seed in range(200)]
+    assert len(set(seeds)) == 200
+    assert min(seeds) >= max(CALIBRATIONS.values())
+    found = _setups([variant])
+    turns = [setup.name for number in range(1, len(found) + 1) for setup in _turn(found, number)]
+    assert {turns.count(setup.name) for setup in found} == {2}
 
 
 def test_nothing_run_proves_nothing() -> None:
@@ -68,7 +112,7 @@ def test_mistakes_and_variants_are_many_and_each_says_what_it_is() -> None:
 
     variants = [kind() for kind in (*BROKEN, *SOUND)]
     assert len(BROKEN) >= 25
-    assert len(SOUND) >= 15
+    assert len(SOUND) >= 14
     assert len({one.name for one in variants}) == len(variants)
     assert len({about(one) for one in variants}) == len(variants)
     assert all(set(one.setups) <= set(SETUPS) and one.setups for one in variants)

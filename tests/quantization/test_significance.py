@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import statistics
 
 import pytest
 
@@ -14,6 +15,7 @@ from pytest_trtcheck._suites.quantization.significance import (
     detectable_loss,
     fewest_right,
     miss_rate,
+    prediction_width,
     questions_needed,
     student_quantile,
     student_tail,
@@ -111,6 +113,24 @@ def test_a_loss_that_no_number_of_questions_shows_is_refused_in_words() -> None:
         questions_needed(90, 100, 0.01)
     with pytest.raises(ValueError, match="leaves nothing right"):
         questions_needed(10, 100, 0.2)
+
+
+def test_one_effect_is_predicted_by_students_t_and_two_by_their_common_degrees_of_freedom() -> None:
+    assert prediction_width([(0.04, 31)]) == pytest.approx(student_quantile(ALPHA, 31) * 0.2)
+    # Welch and Satterthwaite: (0.04 + 0.01) ** 2 / (0.04 ** 2 / 31 + 0.01 ** 2 / 33) = 45.7
+    assert prediction_width([(0.04, 31), (0.01, 33)]) == pytest.approx(student_quantile(ALPHA, 45) * math.sqrt(0.05))
+    assert prediction_width([(0.04, 31), (0.0, 0)]) == pytest.approx(student_quantile(ALPHA, 31) * 0.2)
+    assert prediction_width([(0.0, 5)]) == 0
+
+
+def test_a_predicted_width_is_exceeded_as_seldom_as_it_says() -> None:
+    rng, runs, alpha, exceeded = random.Random(3), 3000, 0.05, 0
+    for _ in range(runs):
+        ways, calibrations = ([rng.gauss(0, size) for _ in range(12)] for size in (0.1, 0.4))
+        variances = [(statistics.variance(one) * (1 + 1 / 12), 11) for one in (ways, calibrations)]
+        middle = statistics.mean(ways) + statistics.mean(calibrations)
+        exceeded += rng.gauss(0, 0.1) + rng.gauss(0, 0.4) - middle > prediction_width(variances, alpha)
+    assert exceeded / runs == pytest.approx(alpha, abs=4 * math.sqrt(alpha / runs))
 
 
 def _binomial(n: int, k: int, share: float) -> float:

@@ -106,6 +106,7 @@ def changed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, file: str, pattern:
         ("quantized_accuracy.yaml", "algorithm: fp8,", "algorithm: fp9,", "has no row fp9"),
         ("quantized_accuracy.yaml", r"hard_right: \d+", "hard_right: 0", "0 of 512 right in the hard sets"),
         ("quantized_accuracy.yaml", r"easy_right: \d+", "easy_right: 999", "999 of 288 right in the easy sets"),
+        ("quantized_accuracy.yaml", r"calibrations: [1-9]\d*", "calibrations: 1", "expected two calibrations at least"),
     ],
 )
 def test_a_source_that_cannot_be_right_stops_the_script(
