@@ -10,7 +10,7 @@ from pytest_trtcheck._suites.probe_llm.proving import due
 from pytest_trtcheck._suites.quantization.bench import Task, evaluate
 from pytest_trtcheck._suites.quantization.broken import BROKEN, Variant
 from pytest_trtcheck._suites.quantization.cases import PARTS, case_of, setups
-from pytest_trtcheck._suites.quantization.judge import FAILED
+from pytest_trtcheck._suites.quantization.judge import FAILED, REFUSED
 from pytest_trtcheck._suites.quantization.significance import ALPHA, BETA
 from pytest_trtcheck._suites.quantization.sound import SOUND, OtherCalibration, Sound
 from pytest_trtcheck._suites.support.proof import Proof, Subject, Tally, Trial, in_order, run_through
@@ -93,11 +93,14 @@ def _subject(level: Level, device: str, parts: tuple[str, ...]) -> Subject[Setup
     def lay_out(setup: Setup, seed: int) -> Callable[[Variant], Trial]:
         def trial_of(subject: Variant) -> Trial:
             drawn = subject.with_seed(seed)
-            task = Task(drawn, setup, parts, level, seed, where, model, until_failed=not isinstance(drawn, Sound))
+            is_sound = isinstance(drawn, Sound)
+            task = Task(drawn, setup, parts, level, seed, where, model, until_failed=not is_sound)
             found = list(evaluate(task, matrix).items())
             if isinstance(drawn, Sound) and "layers" in parts:
                 found += evaluate(replace(task, backend=drawn.telling(), parts=("layers",)), matrix).items()
-            failed = [f"{PARTS[part]}: {one.judgement.message}" for part, one in found if one.judgement.state == FAILED]
+            # What a sound variant refused was not judged.
+            wrong = {FAILED, REFUSED} if is_sound else {FAILED}
+            failed = [f"{PARTS[part]}: {one.judgement.message}" for part, one in found if one.judgement.state in wrong]
             ratios = [one.judgement.ratio for _, one in found if one.judgement.ratio is not None]
             return Trial(bool(failed), failed[0] if failed else "", max(ratios, default=None))
 

@@ -60,14 +60,29 @@ def test_a_sound_variant_is_judged_with_its_layers_told_too_and_its_largest_figu
 ) -> None:
     from pytest_trtcheck._suites.quantization import layers
 
-    (tally,) = proven(few("broken_zero_point"), few("sound_ties_away")).sound
+    (tally,) = proven(few("broken_zero_point"), few("sound_usual")).sound
     assert (tally.ran, tally.flagged) == (1, 0)
     assert 0 < tally.largest < 1
-    monkeypatch.setattr(layers, "MOST", 1.001)
-    proof = proven(few("broken_zero_point"), few("sound_ties_away"))
-    assert proof.alarms == ["sound_ties_away"]
+    monkeypatch.setattr(layers, "MOST", 0.9)
+    proof = proven(few("broken_zero_point"), few("sound_usual"))
+    assert proof.alarms == ["sound_usual"]
     assert proof.sound[0].words.startswith("TRC-QNT-004: ")
     assert proof.sound[0].largest > 1
+
+
+def test_a_sound_variant_that_refuses_is_an_alarm_and_a_broken_one_that_refuses_has_escaped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from pytest_trtcheck._suites.quantization.broken import Variant
+    from pytest_trtcheck.providers import Refused
+
+    def refuse(*arguments: object) -> None:
+        raise Refused("not today")
+
+    monkeypatch.setattr(Variant, "open", refuse)
+    proof = proven(few("broken_zero_point"), few("sound_usual"))
+    assert (proof.escaped, proof.alarms) == (["broken_zero_point"], ["sound_usual"])
+    assert proof.sound[0].words == "TRC-QNT-001: not today"
 
 
 def test_a_broken_quantization_is_asked_no_more_after_a_part_that_failed(monkeypatch: pytest.MonkeyPatch) -> None:
