@@ -21,7 +21,7 @@ class Level(str, Enum):
 
     @property
     def budget_seconds(self) -> int:
-        """Time a run of this level should stay within on one GPU."""
+        """Time a run of this level should stay within on one GPU, with torch alone."""
         return {Level.STATIC: 1, Level.QUICK: 60, Level.STANDARD: 300, Level.FULL: 1800}[self]
 
     @property

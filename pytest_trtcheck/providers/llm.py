@@ -8,6 +8,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from pytest_trtcheck.model.level import Level
+
 if TYPE_CHECKING:
     from pytest_trtcheck.providers.base import Where
 
@@ -217,7 +219,8 @@ class LlmBackend(Protocol):
 
     More attributes may be there. ``component``: the library's key in the stack vocabulary; the backend is left out
     where that is not found. ``open_seconds``: how long ``open`` takes, about; a level brings up no more setups than it
-    has time for, and checks get three times as much more, since caches are cold at first. A session may have
+    has time for, and checks get three times as much more, since caches are cold at first. ``first_level``: the level
+    from which on it is asked; ``quick`` unless it says otherwise. A session may have
     ``statistics()``: a mapping of what it knows of ``kv_blocks``, ``kv_blocks_used``, ``reused_tokens``,
     ``preemptions`` and ``largest_batch``, since it was opened.
     One that quantizes may have ``layers(tokens)``: a mapping from the checkpoint's name of a linear layer, such as
@@ -248,6 +251,11 @@ def open_seconds_of(backend: LlmBackend) -> float:
     if not isinstance(seconds, (int, float)) or not 0 <= seconds < float("inf"):
         raise TypeError(f"expected open_seconds to be a number of seconds, found {seconds!r:.40}")
     return float(seconds)
+
+
+def first_level_of(backend: LlmBackend) -> Level:
+    """Return the level from which on a backend is asked."""
+    return Level(getattr(backend, "first_level", Level.QUICK))
 
 
 def cold_seconds_of(backend: LlmBackend) -> float:

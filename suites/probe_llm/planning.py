@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -13,7 +14,7 @@ from pytest_trtcheck._suites.support.planning import refusals_of, unsupported_of
 from pytest_trtcheck._suites.support.registry import BrokenHook, Providers, UnusableError, ask, find_providers
 from pytest_trtcheck.model.report import Unsupported
 from pytest_trtcheck.providers import component_of
-from pytest_trtcheck.providers.llm import LlmCase, Request, Setup, cold_seconds_of, open_seconds_of
+from pytest_trtcheck.providers.llm import LlmCase, Request, Setup, cold_seconds_of, first_level_of, open_seconds_of
 
 if TYPE_CHECKING:
     from pytest_trtcheck.model.level import Level
@@ -131,17 +132,26 @@ def _taken(
     return [case for case in taken if not plain.get(case)], told
 
 
-def within_time(backend: LlmBackend, cases: Sequence[LlmCase], level: Level) -> list[Planned]:
-    """Return the cases by setup, those that there is no time to bring the backend up for with the reason.
+def setups_in_time(backend: LlmBackend, level: Level) -> tuple[int, str]:
+    """Return how many setups a level brings a backend up for, and why no more.
 
-    Half of the level's time may go by while backends come up; one setup always runs.
+    Half of the level's time may go by while backends come up; one setup always runs, from the backend's first level on.
     """
+    first, seconds = first_level_of(backend), open_seconds_of(backend)
+    if level.rank < first.rank:
+        return 0, f"asked from level {first.value} on"
+    if not seconds:
+        return sys.maxsize, ""
+    most = max(1, int(level.budget_seconds / 2 / seconds))
+    return most, f"bringing it up takes about {seconds:g} s, and level {level.value} has time for {most} setups"
+
+
+def within_time(backend: LlmBackend, cases: Sequence[LlmCase], level: Level) -> list[Planned]:
+    """Return the cases by setup, those that there is no time to bring the backend up for with the reason."""
     by_setup: dict[Setup, list[LlmCase]] = {}
     for case in cases:
         by_setup.setdefault(case.setup, []).append(case)
-    seconds = open_seconds_of(backend)
-    most = max(1, int(level.budget_seconds / 2 / seconds)) if seconds else len(by_setup)
-    words = f"bringing it up takes about {seconds:g} s, and level {level.value} has time for {most} setups"
+    most, words = setups_in_time(backend, level)
     return [
         Planned(case, backend, words if number >= most else "")
         for number, members in enumerate(by_setup.values())

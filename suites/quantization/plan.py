@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_trtcheck._suites.probe_llm.planning import backends_of
+from pytest_trtcheck._suites.probe_llm.planning import backends_of, setups_in_time
 from pytest_trtcheck._suites.quantization.cases import PARTS, SETUPS, candidates, case_of, setups
 from pytest_trtcheck._suites.support.hooks import planned_once
 from pytest_trtcheck._suites.support.registry import BrokenHook, UnusableError, ask
 from pytest_trtcheck.model.report import Unsupported
 from pytest_trtcheck.providers import component_of
-from pytest_trtcheck.providers.llm import open_seconds_of
 from pytest_trtcheck.rules.quantization import figures
 
 if TYPE_CHECKING:
@@ -91,9 +90,7 @@ def asked(backend: LlmBackend, run: Run) -> tuple[list[Pair], dict[str, str]]:
             refusals[_word(quantization, kv_dtype)] = words
         else:
             pairs.append(pair)
-    seconds, level = open_seconds_of(backend), run.settings.level
-    most = max(1, int(level.budget_seconds / 2 / seconds)) if seconds else len(pairs)
-    words = f"bringing it up takes about {seconds:g} s, and level {level.value} has time for {most} setups"
+    most, words = setups_in_time(backend, run.settings.level)
     return [*pairs[:most], *(replace(pair, too_slow=words) for pair in pairs[most:])], refusals
 
 

@@ -81,6 +81,12 @@ def test_a_backend_comes_up_as_often_as_there_is_time_for(level: Level, seconds:
         )
 
 
+def test_a_backend_is_asked_from_its_first_level_on() -> None:
+    late = Backend(set(), first_level=Level.STANDARD)
+    assert {entry.too_slow for entry in within_time(late, CASES, Level.QUICK)} == {"asked from level standard on"}
+    assert {entry.too_slow for entry in within_time(late, CASES, Level.STANDARD)} == {""}
+
+
 def test_checks_of_one_setup_form_a_group_and_have_time_to_bring_the_backend_up() -> None:
     first, second, third = within_time(Backend(set(), open_seconds=5), CASES, Level.QUICK)
     marks = [

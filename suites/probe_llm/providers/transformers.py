@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytest_trtcheck._suites.support.reasons import first_of, older
+from pytest_trtcheck.model.level import Level
 from pytest_trtcheck.providers.llm import lacking
 
 if TYPE_CHECKING:
@@ -45,9 +46,9 @@ class Transformers:
 
     component = "transformers"
 
-    def __init__(self, name: str = "transformers", cache: str = "") -> None:
+    def __init__(self, name: str = "transformers", cache: str = "", first_level: Level = Level.QUICK) -> None:
         """``cache`` is the ``cache_implementation``; empty for the library's choice."""
-        self.name, self.cache = name, cache
+        self.name, self.cache, self.first_level = name, cache, first_level
 
     def abilities(self, where: Where) -> frozenset[str]:
         """Return what the installed release can do here."""
@@ -84,4 +85,4 @@ class Transformers:
         return Session(setup, model, where, self.cache)
 
 
-BACKENDS = (Transformers(), Transformers("transformers_static", "static"))
+BACKENDS = (Transformers(), Transformers("transformers_static", "static", Level.STANDARD))
