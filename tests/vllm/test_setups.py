@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib import metadata
 
 import pytest
@@ -25,8 +26,7 @@ def test_prefixes_are_reused_proposals_checked_and_an_adapter_that_reaches_neigh
     assert outcomes == passed(SOUND)
     # A request without adapter is answered with that of its neighbour.
     assert found != "passed", f"vLLM {release} has mended it: say so in docs/llm-backends.md, and expect it to pass"
-    assert "request 0 (greedy): place 0 of" in found
-    assert "expected" in found
+    assert re.search(r"request \d+ \(greedy\): place \d+ of \d+: expected", found)
     assert (ran.verdict, ran.status) == ("rejected", 1)
     reuse = ran.results[REUSE]["measurements"]
     assert next(one["value"] for one in reuse if one["name"] == "reused_tokens") > 0
