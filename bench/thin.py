@@ -11,6 +11,7 @@ import mmap
 import struct
 import sys
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 from pytest_trtcheck.binaries.cubin import HEADER_BYTES, NOTE_BYTES, architecture_of, is_cubin
@@ -25,7 +26,9 @@ def thin(path: Path, keep: int) -> tuple[int, int]:
     """Blank a file's code for other architectures than ``keep``; return the bytes that were blanked and those kept."""
     blanked = kept = 0
     with path.open("r+b") as file, mmap.mmap(file.fileno(), 0) as data:
-        for start, length, is_kept in [*_in_containers(data, keep), *_bare(data, keep)]:
+        containers = list(_containers(data))
+        inside = [piece for start, stop in containers for piece in _inside(data, start, stop, keep)]
+        for start, length, is_kept in [*inside, *_bare(data, containers, keep)]:
             if is_kept:
                 kept += length
             else:
@@ -34,19 +37,25 @@ def thin(path: Path, keep: int) -> tuple[int, int]:
     return blanked, kept
 
 
-def _in_containers(data: mmap.mmap, keep: int) -> Iterator[tuple[int, int, bool]]:
+def _containers(data: mmap.mmap) -> Iterator[tuple[int, int]]:
+    """Find where the entries of each fat binary begin and end."""
     at = data.find(MAGIC)
     while at >= 0:
         _, _, header, size = CONTAINER.unpack_from(data, at)
         start, stop = at + header, at + header + size
-        if not CONTAINER.size <= header <= MAX_HEADER_BYTES or stop > len(data):
-            start = stop = at + len(MAGIC)
-        entries = list(_entries(data, start, stop))
-        here = any(kind is Kind.SASS and number == keep for kind, number, _, _ in entries)
-        for kind, number, first, length in entries:
-            is_spare = kind is Kind.PTX and number <= keep and not here
-            yield first, length, is_spare or (kind is Kind.SASS and number == keep)
+        if CONTAINER.size <= header <= MAX_HEADER_BYTES and stop <= len(data):
+            yield start, stop
+        else:
+            stop = at + len(MAGIC)
         at = data.find(MAGIC, stop)
+
+
+def _inside(data: mmap.mmap, start: int, stop: int, keep: int) -> Iterator[tuple[int, int, bool]]:
+    entries = list(_entries(data, start, stop))
+    here = any(kind is Kind.SASS and number == keep for kind, number, _, _ in entries)
+    for kind, number, first, length in entries:
+        is_spare = kind is Kind.PTX and number <= keep and not here
+        yield first, length, is_spare or (kind is Kind.SASS and number == keep)
 
 
 def _entries(data: mmap.mmap, at: int, stop: int) -> Iterator[tuple[Kind, int, int, int]]:
@@ -59,19 +68,30 @@ def _entries(data: mmap.mmap, at: int, stop: int) -> Iterator[tuple[Kind, int, i
         at += length + size
 
 
-def _bare(data: mmap.mmap, keep: int) -> Iterator[tuple[int, int, bool]]:
-    """Find cubins that lie in a file as they are, as in TensorRT's builder resource."""
-    at = data.find(_ELF, HEADER_BYTES)
-    while at >= 0:
-        end = at + len(_ELF)
-        if is_cubin(data[at : at + HEADER_BYTES]):
-            programs, sections, _, _, entry, many, size, count = _TABLES.unpack_from(data, at + 32)
-            last = at + max(sections + size * count, programs + entry * many)
-            found = architecture_of(data[at : min(last, at + NOTE_BYTES)])
-            if found and last <= len(data):
-                end = last
-                yield at + HEADER_BYTES, end - at - HEADER_BYTES, found.number == keep
-        at = data.find(_ELF, end)
+def _bare(data: mmap.mmap, containers: list[tuple[int, int]], keep: int) -> Iterator[tuple[int, int, bool]]:
+    """Find cubins outside fat binaries, as TensorRT's builder resource has them.
+
+    Inside, what is compressed may begin like a cubin, and its lengths lead into the next entry.
+    """
+    for start, end in pairwise([0, *(edge for container in containers for edge in container), len(data)]):
+        if (start, end) in containers:
+            continue
+        at = data.find(_ELF, max(start, HEADER_BYTES), end)
+        while at >= 0:
+            last = _end_of_cubin(data, at, end)
+            if last:
+                found = architecture_of(data[at : min(last, at + NOTE_BYTES)])
+                yield at + HEADER_BYTES, last - at - HEADER_BYTES, found is not None and found.number == keep
+            at = data.find(_ELF, last or at + len(_ELF), end)
+
+
+def _end_of_cubin(data: mmap.mmap, at: int, end: int) -> int:
+    """Return where a cubin ends; 0 where there is none that ends before ``end``."""
+    if not is_cubin(data[at : at + HEADER_BYTES]):
+        return 0
+    programs, sections, _, _, entry, many, size, count = _TABLES.unpack_from(data, at + 32)
+    last: int = at + max(sections + size * count, programs + entry * many)
+    return last if at + HEADER_BYTES < last <= end else 0
 
 
 if __name__ == "__main__":

@@ -8,8 +8,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from pytest_trtcheck.model.level import Level
-
 if TYPE_CHECKING:
     from pytest_trtcheck.providers.base import Where
 
@@ -251,11 +249,6 @@ def open_seconds_of(backend: LlmBackend) -> float:
     if not isinstance(seconds, (int, float)) or not 0 <= seconds < float("inf"):
         raise TypeError(f"expected open_seconds to be a number of seconds, found {seconds!r:.40}")
     return float(seconds)
-
-
-def first_level_of(backend: LlmBackend) -> Level:
-    """Return the level from which on a backend is asked."""
-    return Level(getattr(backend, "first_level", Level.QUICK))
 
 
 def cold_seconds_of(backend: LlmBackend) -> float:

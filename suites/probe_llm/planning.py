@@ -12,12 +12,12 @@ import pytest
 
 from pytest_trtcheck._suites.support.planning import refusals_of, unsupported_of
 from pytest_trtcheck._suites.support.registry import BrokenHook, Providers, UnusableError, ask, find_providers
+from pytest_trtcheck.model.level import Level
 from pytest_trtcheck.model.report import Unsupported
 from pytest_trtcheck.providers import component_of
-from pytest_trtcheck.providers.llm import LlmCase, Request, Setup, cold_seconds_of, first_level_of, open_seconds_of
+from pytest_trtcheck.providers.llm import LlmCase, Request, Setup, cold_seconds_of, open_seconds_of
 
 if TYPE_CHECKING:
-    from pytest_trtcheck.model.level import Level
     from pytest_trtcheck.providers import LlmBackend, Where
 
 HOOK = "pytest_trtcheck_llm_backends"
@@ -137,7 +137,7 @@ def setups_in_time(backend: LlmBackend, level: Level) -> tuple[int, str]:
 
     Half of the level's time may go by while backends come up; one setup always runs, from the backend's first level on.
     """
-    first, seconds = first_level_of(backend), open_seconds_of(backend)
+    first, seconds = Level(getattr(backend, "first_level", Level.QUICK)), open_seconds_of(backend)
     if level.rank < first.rank:
         return 0, f"asked from level {first.value} on"
     if not seconds:
