@@ -13,9 +13,10 @@ import sys
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
+from typing import BinaryIO
 
 from pytest_trtcheck.binaries.cubin import HEADER_BYTES, NOTE_BYTES, architecture_of, is_cubin
-from pytest_trtcheck.binaries.fatbin import CONTAINER, ENTRY, KINDS, MAGIC, MAX_HEADER_BYTES, Kind
+from pytest_trtcheck.binaries.fatbin import MAGIC, FatbinError, Kind, entries, span
 
 _ELF = b"\x7fELF\x02\x01"
 _TABLES = struct.Struct("<QQIHHHHH")
@@ -26,8 +27,8 @@ def thin(path: Path, keep: int) -> tuple[int, int]:
     """Blank a file's code for other architectures than ``keep``; return the bytes that were blanked and those kept."""
     blanked = kept = 0
     with path.open("r+b") as file, mmap.mmap(file.fileno(), 0) as data:
-        containers = list(_containers(data))
-        inside = [piece for start, stop in containers for piece in _inside(data, start, stop, keep)]
+        containers = list(_containers(file, data))
+        inside = [piece for start, stop in containers for piece in _inside(file, start, stop, keep)]
         for start, length, is_kept in [*inside, *_bare(data, containers, keep)]:
             if is_kept:
                 kept += length
@@ -37,35 +38,24 @@ def thin(path: Path, keep: int) -> tuple[int, int]:
     return blanked, kept
 
 
-def _containers(data: mmap.mmap) -> Iterator[tuple[int, int]]:
-    """Find where the entries of each fat binary begin and end."""
+def _containers(file: BinaryIO, data: mmap.mmap) -> Iterator[tuple[int, int]]:
+    """Find where the entries of each fat binary begin and end; what only looks like one has lengths that do not fit."""
     at = data.find(MAGIC)
     while at >= 0:
-        _, _, header, size = CONTAINER.unpack_from(data, at)
-        start, stop = at + header, at + header + size
-        if CONTAINER.size <= header <= MAX_HEADER_BYTES and stop <= len(data):
+        try:
+            start, stop = span(file, at, len(data))
             yield start, stop
-        else:
+        except FatbinError:
             stop = at + len(MAGIC)
         at = data.find(MAGIC, stop)
 
 
-def _inside(data: mmap.mmap, start: int, stop: int, keep: int) -> Iterator[tuple[int, int, bool]]:
-    entries = list(_entries(data, start, stop))
-    here = any(kind is Kind.SASS and number == keep for kind, number, _, _ in entries)
-    for kind, number, first, length in entries:
-        is_spare = kind is Kind.PTX and number <= keep and not here
-        yield first, length, is_spare or (kind is Kind.SASS and number == keep)
-
-
-def _entries(data: mmap.mmap, at: int, stop: int) -> Iterator[tuple[Kind, int, int, int]]:
-    while at + ENTRY.size <= stop:
-        fields = ENTRY.unpack_from(data, at)
-        length, size = fields[2], fields[3]
-        if length < ENTRY.size or at + length + size > stop:
-            return
-        yield KINDS.get(fields[0], Kind.OTHER), fields[8], at + length, size
-        at += length + size
+def _inside(file: BinaryIO, start: int, stop: int, keep: int) -> Iterator[tuple[int, int, bool]]:
+    found = list(entries(file, start, stop))
+    here = any(one.kind is Kind.SASS and one.number == keep for one in found)
+    for one in found:
+        is_spare = one.kind is Kind.PTX and one.number <= keep and not here
+        yield one.at, one.size, is_spare or (one.kind is Kind.SASS and one.number == keep)
 
 
 def _bare(data: mmap.mmap, containers: list[tuple[int, int]], keep: int) -> Iterator[tuple[int, int, bool]]:

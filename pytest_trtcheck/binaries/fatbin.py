@@ -14,11 +14,12 @@ from pytest_trtcheck.binaries.cubin import HEADER_BYTES as CUBIN_HEADER
 from pytest_trtcheck.binaries.cubin import NOTE_BYTES, architecture_of, is_cubin
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import BinaryIO
 
 MAGIC = struct.pack("<IH", 0xBA55ED50, 1)
-CONTAINER = struct.Struct("<IHHQ")
-ENTRY = struct.Struct("<HHIQIIHHIIIQQQ")
+_CONTAINER = struct.Struct("<IHHQ")
+_ENTRY = struct.Struct("<HHIQIIHHIIIQQQ")
 MAX_ENTRIES = 200_000
 MAX_HEADER_BYTES = 1 << 20
 _BARE_BYTES = 4096
@@ -40,7 +41,7 @@ class Kind(str, Enum):
     OTHER = "other"
 
 
-KINDS = {1: Kind.PTX, 2: Kind.SASS, 8: Kind.LTO, 16: Kind.SASS}
+_KINDS = {1: Kind.PTX, 2: Kind.SASS, 8: Kind.LTO, 16: Kind.SASS}
 
 
 class Code(NamedTuple):
@@ -76,44 +77,69 @@ class Container(NamedTuple):
     """False for what nvcc adds at a last link without any kernel; True where compression hides it."""
 
 
+class Entry(NamedTuple):
+    """The header of one piece of code."""
+
+    kind: Kind
+    number: int
+    """As in ``Code``."""
+    flags: int
+    ptx: str
+    at: int
+    """Offset of the code."""
+    size: int
+
+
+def span(file: BinaryIO, start: int, end: int) -> tuple[int, int]:
+    """Return where the entries of the container at ``start`` begin and end; FatbinError when that is beyond ``end``."""
+    _magic, _version, header_size, size = _CONTAINER.unpack(_read(file, start, _CONTAINER.size))
+    stop = start + header_size + size
+    if header_size < _CONTAINER.size or stop > end:
+        raise FatbinError(f"a container at byte {start} should end at {stop}, its section at {end}")
+    return start + header_size, stop
+
+
+def entries(file: BinaryIO, at: int, stop: int) -> Iterator[Entry]:
+    """Yield the entries of a container, which begin and end there; FatbinError when lengths lead beyond it."""
+    first = at
+    for _ in range(MAX_ENTRIES):
+        if at + _ENTRY.size > stop:
+            return
+        fields = _ENTRY.unpack(_read(file, at, _ENTRY.size))
+        length, size = fields[2], fields[3]
+        if not _ENTRY.size <= length <= MAX_HEADER_BYTES or at + length + size > stop:
+            raise FatbinError(f"an entry at byte {at} has lengths {length} and {size}, its container ends at {stop}")
+        kind = _KINDS.get(fields[0], Kind.OTHER)
+        yield Entry(kind, fields[8], fields[11], f"{fields[7]}.{fields[6]}", at + length, size)
+        at += length + size
+    raise FatbinError(f"a container whose entries begin at byte {first} has more than {MAX_ENTRIES} of them")
+
+
 def read_container(file: BinaryIO, start: int, end: int) -> Container:
     """Return the container that begins at ``start``; FatbinError when its lengths lead beyond ``end``."""
-    _magic, _version, header_size, size = CONTAINER.unpack(_read(file, start, CONTAINER.size))
-    at, stop = start + header_size, start + header_size + size
-    if header_size < CONTAINER.size or stop > end:
-        raise FatbinError(f"a container at byte {start} should end at {stop}, its section at {end}")
+    at, stop = span(file, start, end)
     codes: set[Code] = set()
     compressions: set[str] = set()
     has_kernels = False
-    for _ in range(MAX_ENTRIES):
-        if at + ENTRY.size > stop:
-            return Container(frozenset(codes), frozenset(compressions), stop, has_kernels)
-        fields = ENTRY.unpack(_read(file, at, ENTRY.size))
-        length, size = fields[2], fields[3]
-        if not ENTRY.size <= length <= MAX_HEADER_BYTES or at + length + size > stop:
-            raise FatbinError(f"an entry at byte {at} has lengths {length} and {size}, its container ends at {stop}")
-        code, compression = _code(file, fields, at + length)
-        has_kernels = has_kernels or not (compression == "none" and _is_bare(file, code, at + length, size))
+    for entry in entries(file, at, stop):
+        code, compression = _code(file, entry)
+        has_kernels = has_kernels or not (compression == "none" and _is_bare(file, code, entry.at, entry.size))
         codes.add(code)
         compressions.add(compression)
-        at += length + size
-    raise FatbinError(f"a container at byte {start} has more than {MAX_ENTRIES} entries")
+    return Container(frozenset(codes), frozenset(compressions), stop, has_kernels)
 
 
-def _code(file: BinaryIO, fields: tuple[int, ...], payload_at: int) -> tuple[Code, str]:
-    number, flags = fields[8], fields[11]
-    kind = KINDS.get(fields[0], Kind.OTHER)
-    if not 0 < number <= _MAX_ARCHITECTURE:
-        raise FatbinError(f"an entry is for architecture {number}")
-    suffix = "f" if flags & _FAMILY else "a" if flags & _ACCELERATED else ""
-    compression = "zstd" if flags & _ZSTD else "lz4" if flags & _LZ4 else "none"
-    if kind is Kind.SASS and not suffix and compression == "none" and fields[3] >= CUBIN_HEADER:
+def _code(file: BinaryIO, entry: Entry) -> tuple[Code, str]:
+    if not 0 < entry.number <= _MAX_ARCHITECTURE:
+        raise FatbinError(f"an entry is for architecture {entry.number}")
+    suffix = "f" if entry.flags & _FAMILY else "a" if entry.flags & _ACCELERATED else ""
+    compression = "zstd" if entry.flags & _ZSTD else "lz4" if entry.flags & _LZ4 else "none"
+    if entry.kind is Kind.SASS and not suffix and compression == "none" and entry.size >= CUBIN_HEADER:
         # Compilers before CUDA 12.9 set no flag for sm_90a; the code itself tells, when it is not compressed.
-        data = _read(file, payload_at, min(fields[3], NOTE_BYTES))
+        data = _read(file, entry.at, min(entry.size, NOTE_BYTES))
         found = architecture_of(data) if is_cubin(data) else None
-        suffix = found.suffix if found and found.number == number and found.suffix == "a" else ""
-    ptx = f"{fields[7]}.{fields[6]}" if kind is Kind.PTX else ""
-    return Code(kind, number, suffix, ptx), compression
+        suffix = found.suffix if found and found.number == entry.number and found.suffix == "a" else ""
+    return Code(entry.kind, entry.number, suffix, entry.ptx if entry.kind is Kind.PTX else ""), compression
 
 
 def _is_bare(file: BinaryIO, code: Code, at: int, size: int) -> bool:

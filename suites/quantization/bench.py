@@ -96,10 +96,10 @@ def _parts(task: Task, session: LlmSession, recorded: Figures, matrix: Matrix) -
     """Ask part by part; what one of them raises is that part's failure."""
     found: list[Distance] = []
     told: list[LayerError] = []
+    asked = counts(recorded, task.level)
 
     def answers(kind: str) -> Judgement:
-        count = counts(recorded, task.level)[kind]
-        return judge_score(score(session, questions_of(kind, count, task.seed)), kind, recorded)
+        return judge_score(score(session, questions_of(kind, asked[kind], task.seed)), kind, recorded)
 
     def golden() -> Judgement:
         found.append(distance(session, GOLDEN_LONGEST))

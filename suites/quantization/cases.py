@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pytest_trtcheck._suites.probe_llm.tasks import VOCABULARY
 from pytest_trtcheck._suites.quantization.significance import ALPHA, questions_needed
 from pytest_trtcheck.model.level import Level
 from pytest_trtcheck.providers import LlmCase, Request, Setup
@@ -44,8 +45,6 @@ losses than those of level full do not stand out from the few hundred questions 
 GOLDEN_LONGEST = 140
 """Tokens of the longest golden prompts that are compared: the others cost more than all of these together."""
 
-_VOCABULARY = 128
-
 
 def setups(level: Level) -> tuple[tuple[str, str], ...]:
     """Return the algorithms and caches of a level."""
@@ -63,7 +62,7 @@ def counts(recorded: Figures, level: Level) -> dict[str, int]:
 
 def case_of(part: str, setup: Setup) -> LlmCase:
     """Return what a part asks of a backend: one request of its kind stands for all of them."""
-    request = Request((1,), max_tokens=1, log_probs=_VOCABULARY if part in {"golden", "layers"} else 0)
+    request = Request((1,), max_tokens=1, log_probs=VOCABULARY if part in {"golden", "layers"} else 0)
     return LlmCase(f"{setup.name}-{part}", setup, (request,))
 
 

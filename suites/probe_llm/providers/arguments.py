@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import json
 from typing import Any
 
-from pytest_trtcheck.providers import Refused
+from pytest_trtcheck.providers import Model, Refused, Request
 
 
 def names_of(*targets: Any) -> frozenset[str]:
@@ -43,3 +44,20 @@ class Arguments:
         if name is not None:
             self.given[name] = value
         return name is not None
+
+
+def lora_request(kind: Any, model: Model) -> Any:
+    """Return the model's adapter as a request names it, of a library's ``LoRARequest``."""
+    found = Arguments("LoRARequest", kind).put("probe", "lora_name").put(1, "lora_int_id")
+    return kind(**found.put(str(model.adapter), "lora_path").given)
+
+
+def lora_rank(model: Model) -> int:
+    """Return the rank of the model's adapter."""
+    return int(json.loads((model.adapter / "adapter_config.json").read_text(encoding="utf-8"))["r"])
+
+
+def guide(kind: Any, request: Request) -> Any:
+    """Return what an answer must look like, of a library's class for that."""
+    name, value = ("regex", request.regex) if request.regex else ("json", request.json_schema)
+    return kind(**Arguments(kind.__name__, kind).put(value, name).given)

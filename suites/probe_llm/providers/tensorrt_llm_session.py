@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import gc
 import importlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pytest_trtcheck._suites.probe_llm.providers.answers import DTYPES, context_of, ended, told
-from pytest_trtcheck._suites.probe_llm.providers.arguments import Arguments
+from pytest_trtcheck._suites.probe_llm.providers.arguments import Arguments, guide, lora_rank, lora_request
 from pytest_trtcheck._suites.probe_llm.providers.play import Part, Threads, play
 from pytest_trtcheck._suites.probe_llm.providers.tensorrt_llm import MOST_BEAMS
 from pytest_trtcheck._suites.probe_llm.tasks import EOS, PAD
@@ -124,11 +123,10 @@ def _imported(name: str, *paths: str) -> Any:
 
 
 def _lora_config(model: Model) -> Any:
-    config = json.loads((model.adapter / "adapter_config.json").read_text(encoding="utf-8"))
     kind = _imported(
         "LoraConfig", "tensorrt_llm.lora_helper", "tensorrt_llm.lora_manager", "tensorrt_llm._torch.peft.lora.config"
     )
-    found = Arguments("LoraConfig", kind).put([str(model.adapter)], "lora_dir").put(int(config["r"]), "max_lora_rank")
+    found = Arguments("LoraConfig", kind).put([str(model.adapter)], "lora_dir").put(lora_rank(model), "max_lora_rank")
     found.try_put(1, "max_loras")
     found.try_put(1, "max_cpu_loras")
     return kind(**found.given)
@@ -199,16 +197,13 @@ class Session:
         if request.log_probs:
             found.put(request.log_probs, "logprobs")
         if request.regex or request.json_schema:
-            guide = self.api.GuidedDecodingParams
-            name, value = ("regex", request.regex) if request.regex else ("json", request.json_schema)
-            found.put(guide(**Arguments("GuidedDecodingParams", guide).put(value, name).given), "guided_decoding")
+            found.put(guide(self.api.GuidedDecodingParams, request), "guided_decoding")
         return kind(**found.given)
 
     def lora(self) -> Any:
         """Return the adapter as a request names it."""
         kind = _imported("LoRARequest", "tensorrt_llm.executor", "tensorrt_llm.executor.request")
-        found = Arguments("LoRARequest", kind).put("probe", "lora_name").put(1, "lora_int_id")
-        return kind(**found.put(str(self.model.adapter), "lora_path").given)
+        return lora_request(kind, self.model)
 
     def submit(self, request: Request, *, stream: bool) -> Any:
         """Return the handle of a request."""

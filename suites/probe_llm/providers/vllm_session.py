@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import gc
 import importlib
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pytest_trtcheck._suites.probe_llm.providers.answers import DTYPES, context_of, ended, told
-from pytest_trtcheck._suites.probe_llm.providers.arguments import Arguments
+from pytest_trtcheck._suites.probe_llm.providers.arguments import Arguments, guide, lora_rank, lora_request
 from pytest_trtcheck._suites.probe_llm.providers.play import Part, play
 from pytest_trtcheck._suites.probe_llm.providers.vllm_process import fits_in_one_process, undisturbed
 from pytest_trtcheck._suites.probe_llm.tasks import VOCABULARY, encode
@@ -50,9 +49,7 @@ class Session:
         self.vllm = importlib.import_module("vllm")
         self.adapter = None
         if setup.adapter:
-            request = importlib.import_module("vllm.lora.request").LoRARequest
-            arguments = Arguments("LoRARequest", request).put("probe", "lora_name").put(1, "lora_int_id")
-            self.adapter = request(**arguments.put(str(self.model.adapter), "lora_path").given)
+            self.adapter = lora_request(importlib.import_module("vllm.lora.request").LoRARequest, self.model)
         self.llm = self.vllm.LLM(**self.arguments(setup).given)
 
     def arguments(self, setup: Setup) -> Arguments:
@@ -83,7 +80,7 @@ class Session:
         if setup.quantization:
             found.put(setup.quantization, "quantization")
         if setup.adapter:
-            found.put(True, "enable_lora").put(1, "max_loras").put(_rank(self.model), "max_lora_rank")
+            found.put(True, "enable_lora").put(1, "max_loras").put(lora_rank(self.model), "max_lora_rank")
         if setup.speculation:
             found.put(speculation(setup, self.model), "speculative_config")
         compact(found)
@@ -155,16 +152,10 @@ class Session:
         if request.log_probs:
             found.put(request.log_probs, "logprobs")
         if request.regex or request.json_schema:
-            self.guide(found, request)
+            module = importlib.import_module("vllm.sampling_params")
+            guides = getattr(module, "StructuredOutputsParams", None) or module.GuidedDecodingParams
+            found.put(guide(guides, request), "structured_outputs", "guided_decoding")
         return kind(**found.given)
-
-    def guide(self, found: Arguments, request: Request) -> None:
-        """Add what the answer must look like."""
-        module = importlib.import_module("vllm.sampling_params")
-        kind = getattr(module, "StructuredOutputsParams", None) or module.GuidedDecodingParams
-        name, value = ("regex", request.regex) if request.regex else ("json", request.json_schema)
-        guide = kind(**Arguments(kind.__name__, kind).put(value, name).given)
-        found.put(guide, "structured_outputs", "guided_decoding")
 
     def counted(self) -> Mapping[str, float]:
         """Return the process's counters; they outlive an engine."""
@@ -223,7 +214,3 @@ def up_to(stop: str, text: str, tokens: tuple[int, ...]) -> tuple[int, ...]:
 def _is_refusal(error: Exception) -> bool:
     """Say whether the engine says no to a request: ValueError, and a class of its own in later releases."""
     return isinstance(error, ValueError) or type(error).__name__ == "VLLMValidationError"
-
-
-def _rank(model: Model) -> int:
-    return int(json.loads((model.adapter / "adapter_config.json").read_text(encoding="utf-8"))["r"])
